@@ -64,7 +64,7 @@ check: setup-test node_modules/.done
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
-	node_modules/.bin/tsc -p tsconfig.json
+	node_modules/.bin/tsc -p web/tsconfig.json
 
 format: setup
 	$(BIN)/ruff check --fix $(CHECKED)

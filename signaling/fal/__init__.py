@@ -1,0 +1,1 @@
+"""The fal-compatible API: the stock fal clients, unchanged, on this machine's model (docs/fal.md)."""

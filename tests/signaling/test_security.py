@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+from signaling.security import ApiKeys, TokenBucket, fetch_site_allowed, host_allowed, origin_allowed
+from signaling.settings import Settings
+from starlette.datastructures import Headers
+
+KEY = "0123456789abcdef0123"
+LOCAL = Settings(allowed_origins=("https://app.example",), allowed_hosts=("cam.example",))
+PUBLIC = Settings(host="0.0.0.0", api_keys=(KEY,), allowed_hosts=("cam.example",))
+
+
+@pytest.mark.parametrize(
+    ("host", "local", "public"),
+    [
+        ("localhost:8000", True, True),
+        ("LOCALHOST", True, True),
+        ("127.0.0.1:8000", True, True),
+        ("[::1]:8000", True, True),
+        ("cam.example:443", True, True),
+        ("evil.example", False, False),
+        ("localhost.evil.example", False, False),
+        ("192.168.1.4:8000", False, True),
+        ("[2001:db8::1]:8000", False, True),
+        ("", False, False),
+        ("[::1", False, False),
+        ("user@evil.example", False, False),
+    ],
+)
+def test_hosts(host: str, local: bool, public: bool) -> None:
+    assert host_allowed(host, LOCAL) is local
+    assert host_allowed(host, PUBLIC) is public
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (None, True),
+        ("http://localhost:8000", True),
+        ("https://localhost:8000", True),
+        ("https://app.example", True),
+        ("http://app.example", False),
+        ("https://app.example.evil.example", False),
+        ("http://localhost:9000", False),
+        ("http://evil.example", False),
+        ("null", False),
+        ("", False),
+        ("file://", False),
+        ("chrome-extension://localhost:8000", False),
+    ],
+)
+def test_origins(origin: str | None, allowed: bool) -> None:
+    assert origin_allowed(origin, "localhost:8000", LOCAL) is allowed
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": "https://app.example"}, True),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, True),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}, False),
+    ],
+)
+def test_fetch_site(headers: dict[str, str], allowed: bool) -> None:
+    assert fetch_site_allowed(Headers(headers), LOCAL) is allowed
+
+
+@pytest.mark.parametrize("header", [f"Bearer {KEY}", f"bearer {KEY}", f"Key {KEY}", f"Key  {KEY}"])
+def test_both_spellings_of_a_key(header: str) -> None:
+    name = ApiKeys(["another key of length", KEY]).match(header)
+    assert name is not None
+    assert len(name) == 8
+    assert name not in KEY
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", KEY, f"Basic {KEY}", f"Bearer {KEY}x", "Key ключ"])
+def test_anything_else_is_refused(header: str | None) -> None:
+    assert ApiKeys([KEY]).match(header) is None
+
+
+def test_token_bucket() -> None:
+    now = 0.0
+    bucket = TokenBucket(rate=2.0, burst=3.0, clock=lambda: now)
+    assert [bucket.take() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+    now = 0.5
+    assert bucket.take() == 0.0
+    assert bucket.take() == 0.5
+    now = 100.0
+    assert [bucket.take() > 0 for _ in range(4)] == [False, False, False, True]
