@@ -1,7 +1,7 @@
 """The command line: `livemask serve | track | demo | bench | train`.
 
-A command is a module with `add_arguments(parser)` and `run(arguments) -> exit status`. It is imported only when
-it is the one asked for, so that `--help` and mistakes answer at once; torch comes later still.
+A command is a module with `add_arguments(parser)` and `run(arguments) -> exit status`. It is imported only
+when it is the one asked for, so that `--help` and mistakes answer at once; torch comes later still.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
+
+from signaling.command import CommandError
 
 
 class Command(NamedTuple):
@@ -26,10 +28,6 @@ COMMANDS = {
     "bench": Command("signaling.bench", "measure the engine and the service"),
     "train": Command("engine.training.cli", "train the bundled model"),
 }
-
-
-class CommandError(Exception):
-    """What stops a command and is the user's to mend; printed without a traceback, exit status 2."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

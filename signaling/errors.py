@@ -20,7 +20,7 @@ ERROR_TYPES = {
 
 
 class ApiError(HTTPException):
-    """A refusal: HTTP status, a stable code in upper case, a text for people, and headers where the status has some."""
+    """A refusal: HTTP status, a stable code in upper case, a text for people, maybe headers."""
 
     def __init__(
         self, status: int, error_type: str, detail: str, headers: Mapping[str, str] | None = None

@@ -2,9 +2,9 @@
 
 Pure decisions over header values, and `Guard`, the one ASGI middleware that applies them to every request.
 
-A page of another site can make a browser send requests to a service on this machine (CSRF), and can point a
-name of its own at 127.0.0.1 to be taken for the same origin (DNS rebinding). So the Host header must name us,
-an Origin must be ours or allowed (`null` never is), and `Sec-Fetch-Site` must not say that another site asked.
+A page of another site can make a browser send requests to a service on this machine (CSRF), and can point
+a name of its own at 127.0.0.1 to be taken for the same origin (DNS rebinding). So the Host header must name
+us, an Origin must be ours or allowed (`null` never is), and `Sec-Fetch-Site` must not name another site.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Guard:
             raise ApiError(421, "HOST_NOT_ALLOWED", f"Host {host!r} is not this service; see --allowed-hosts")
         origin = headers.get("origin")
         if not origin_allowed(origin, host, self._settings):
-            raise ApiError(403, "ORIGIN_NOT_ALLOWED", f"Origin {origin!r} is not allowed; see --allowed-origins")
+            raise ApiError(403, "ORIGIN_NOT_ALLOWED", f"Origin {origin!r}; see --allowed-origins")
         if not fetch_site_allowed(headers, self._settings):
             raise ApiError(403, "ORIGIN_NOT_ALLOWED", "requests of other sites' pages are not allowed")
         if not self._keys or not self._protected(path):

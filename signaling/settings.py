@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signaling.command import CommandError
+
 ENV_PREFIX = "LIVEMASK_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-class SettingsError(ValueError):
+class SettingsError(CommandError):
     """A setting that cannot be used; the message names it, what was expected and what came."""
 
 
@@ -43,7 +45,7 @@ class Settings:
     checkpoint: str | None = _setting(None, "path of a local SAM 2.1 checkpoint, with --config")
     config: str | None = _setting(None, "SAM 2 configuration of --checkpoint")
     device: str = _setting("auto", "auto, cpu, cuda, cuda:N or mps")
-    image_size: int | None = _setting(None, "side of the model's input in pixels; default: the model's own", int)
+    image_size: int | None = _setting(None, "side of the model's input in pixels; default: its own", int)
     dtype: str | None = _setting(None, "float32 or bfloat16; default: what the device is best at")
     max_cond_frames: int = _setting(4, "prompted frames that each object keeps in its memory", int)
     max_objects: int = _setting(16, "objects that one session may follow", int)
@@ -58,8 +60,9 @@ class Settings:
     log_level: str = _setting("info", ", ".join(LOG_LEVELS))
 
     def __post_init__(self) -> None:
+        self._require(self.max_cond_frames >= 2, "max_cond_frames", "at least 2")
         self._require(0 <= self.port <= 65535, "port", "0 to 65535")
-        for name in ("max_cond_frames", "max_objects", "max_sessions"):
+        for name in ("max_objects", "max_sessions"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("connect_timeout", "offers_per_second"):
             self._require(getattr(self, name) > 0, name, "more than 0")
@@ -98,7 +101,7 @@ def _is_origin(text: str) -> bool:
     return bool(separator) and scheme in ("http", "https") and bool(rest) and "/" not in rest
 
 
-def add_arguments(parser: argparse.ArgumentParser, *names: str) -> None:
+def add_arguments(parser: argparse._ActionsContainer, *names: str) -> None:
     """Add the flag of each named setting, or of all of them."""
     for spec in dataclasses.fields(Settings):
         if names and spec.name not in names:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from signaling.cli import COMMANDS, main
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from starlette.datastructures import Headers
+
 from signaling.security import ApiKeys, TokenBucket, fetch_site_allowed, host_allowed, origin_allowed
 from signaling.settings import Settings
-from starlette.datastructures import Headers
 
 KEY = "0123456789abcdef0123"
 LOCAL = Settings(allowed_origins=("https://app.example",), allowed_hosts=("cam.example",))
@@ -78,7 +79,9 @@ def test_both_spellings_of_a_key(header: str) -> None:
     assert name not in KEY
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", KEY, f"Basic {KEY}", f"Bearer {KEY}x", "Key ключ"])
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", KEY, f"Basic {KEY}", f"Bearer {KEY}x", "Key ключ"]
+)
 def test_anything_else_is_refused(header: str | None) -> None:
     assert ApiKeys([KEY]).match(header) is None
 

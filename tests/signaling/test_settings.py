@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 
 import pytest
+
 from signaling.settings import Settings, SettingsError, add_arguments, read_settings
 
 KEY = "0123456789abcdef0123"
