@@ -1,0 +1,162 @@
+"""One step of many trackers as one batch.
+
+A lane is one object of one stream on one frame. Lanes are gathered over all trackers, run together through
+memory attention, decoder and memory encoder, and handed back. Nothing a tracker holds is changed before its
+whole step has succeeded, so a step that fails leaves its tracker as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.memory import Entry, Memory
+from engine.prompts import LabelledPoint
+from engine.stages import Decoded, Features, Stages
+from engine.types import EngineError, Frame, MaskSet, Prompt
+
+if TYPE_CHECKING:
+    from engine.models import Model
+    from engine.tracker import Tracker
+
+MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
+
+Job = tuple["Tracker", Frame, Sequence[Prompt]]
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One object while its frame is worked on.
+
+    Attributes:
+        memory: what it remembered before this frame.
+        conditioned: [1, C, H, W] features that the decoder reads; kept so that clicks can be added.
+        decoded: the newest answer, None before there is one.
+        seen: the last frame the object was visible on.
+        points: clicks on this frame so far.
+        prompted: this frame becomes a conditioning frame.
+        first: the object was added on this frame and reads no memory.
+    """
+
+    object_id: int
+    frame: int
+    features: Features
+    memory: Memory
+    seen: int
+    conditioned: torch.Tensor | None = None
+    decoded: Decoded | None = None
+    points: tuple[LabelledPoint, ...] = ()
+    prompted: bool = False
+    first: bool = False
+
+    @property
+    def answer(self) -> Decoded:
+        if self.decoded is None:
+            raise AssertionError(f"object {self.object_id} was not decoded")
+        return self.decoded
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One frame of one tracker in the making."""
+
+    frame: Frame
+    features: Features
+    lanes: dict[int, Lane]
+    rejected: list[tuple[Prompt, EngineError]] = field(default_factory=list)
+
+
+def step_many(model: Model, jobs: Sequence[Job]) -> list[MaskSet | Exception]:
+    """One step of each tracker, batched; a job that fails gives its exception and touches no other.
+
+    All trackers must have been made with `model`, and each may occur once.
+    """
+    with torch.inference_mode(), model.autocast():
+        try:
+            return list(_step(model, jobs))
+        except Exception as error:
+            if len(jobs) == 1:
+                return [error]
+            return [result for job in jobs for result in step_many(model, [job])]
+
+
+def _step(model: Model, jobs: Sequence[Job]) -> list[MaskSet]:
+    stages, clock = model.stages, _Clock()
+    images = torch.cat([model.pixels.read(tracker.accept(frame)) for tracker, frame, _ in jobs])
+    clock.lap("read")
+    features = stages.encode(images)
+    clock.lap("encode")
+    steps = [tracker.begin(frame, f) for (tracker, frame, _), f in zip(jobs, features, strict=True)]
+    track(stages, [lane for step in steps for lane in step.lanes.values()])
+    clock.lap("track")
+    for (tracker, _, prompts), step in zip(jobs, steps, strict=True):
+        tracker.prompt(step, prompts)
+    clock.lap("prompt")
+    memories = remember(stages, [lane for step in steps for lane in step.lanes.values()])
+    clock.lap("remember")
+    trackers = [tracker for tracker, _, _ in jobs]
+    shown = [tracker.show(step) for tracker, step in zip(trackers, steps, strict=True)]
+    clock.lap("masks")
+    for tracker, step in zip(trackers, steps, strict=True):
+        tracker.commit(step, memories)
+    return [
+        MaskSet(step.frame.index, objects, clock.timings, tuple(step.rejected))
+        for step, objects in zip(steps, shown, strict=True)
+    ]
+
+
+def track(stages: Stages, lanes: Sequence[Lane]) -> None:
+    """Recall and decode: fills `conditioned` and `decoded` of lanes that have a memory."""
+    for batch in _batches(lanes, _shape):
+        features = [lane.features for lane in batch]
+        conditioned = stages.recall(features, [lane.memory for lane in batch], [lane.frame for lane in batch])
+        decoded = stages.decode(conditioned, features)
+        for index, lane in enumerate(batch):
+            lane.conditioned = conditioned[index : index + 1]
+            lane.decoded = decoded.lane(index)
+
+
+def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
+    """Encode what each lane's object looks like into its memory, by `id` of the lane."""
+    memories: dict[int, Memory] = {}
+    for batch in _batches(lanes, lambda lane: (int(lane.prompted),)):
+        decoded = Decoded.batch([lane.answer for lane in batch])
+        spatial = stages.remember([lane.features for lane in batch], decoded, batch[0].prompted)
+        for lane, features in zip(batch, spatial, strict=True):
+            entry = Entry(lane.frame, features, lane.answer.pointer[0].clone())
+            memories[id(lane)] = (
+                lane.memory.condition(entry) if lane.prompted else lane.memory.remember(entry)
+            )
+    return memories
+
+
+def _shape(lane: Lane) -> tuple[int, ...]:
+    """How much there is to read; only lanes of equal shape make a batch. First lanes have nothing to read."""
+    return len(lane.memory.slots(lane.frame)), len(lane.memory.reads(lane.frame))
+
+
+def _batches(lanes: Sequence[Lane], key: Callable[[Lane], tuple[int, ...]]) -> Iterator[list[Lane]]:
+    """Lanes of equal key together, at most `MAX_BATCH` at once, in a stable order."""
+    for _, group in groupby(sorted(lanes, key=key), key=key):
+        batch = list(group)
+        for start in range(0, len(batch), MAX_BATCH):
+            yield batch[start : start + MAX_BATCH]
+
+
+class _Clock:
+    """Seconds between laps, and in total."""
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {"total": 0.0}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.timings[stage] = now - self._last
+        self.timings["total"] += now - self._last
+        self._last = now

@@ -1,0 +1,131 @@
+"""What one object remembers: a bounded bank of prompted frames and two rings of tracked ones.
+
+Bookkeeping only: entries are immutable, every change gives a new `Memory` that shares the old one's tensors,
+so a snapshot is a reference. Knows no network and does no arithmetic on tensors.
+
+SAM 2 reads, on frame t: the spatial memory of every conditioning frame (whatever its age) and of the last
+`num_maskmem - 1` tracked frames; the object pointers of the same conditioning frames and of the last
+`max_obj_ptrs_in_encoder - 1` tracked frames (`SAM2Base._prepare_memory_conditioned_features`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """The memory of one frame.
+
+    Attributes:
+        frame: index of the frame in its stream.
+        features: [H * W, mem_dim] spatial memory, row by row.
+        pointer: [hidden_dim] object pointer.
+    """
+
+    frame: int
+    features: Tensor
+    pointer: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an object remembers.
+
+    Attributes:
+        spatial: greatest age in frames of a tracked frame's spatial memory.
+        pointers: greatest age in frames of a tracked frame's pointer.
+        bank: number of prompted frames kept, at least 2.
+        pin_first: the bank keeps the first prompted frame and the newest others, instead of the newest.
+    """
+
+    spatial: int
+    pointers: int
+    bank: int = 4
+    pin_first: bool = True
+
+    def __post_init__(self) -> None:
+        if self.bank < 2:
+            raise ValueError(f"the bank must hold at least 2 prompted frames, not {self.bank}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """All tuples ascend by frame. `overflowed`: some prompted frame had to leave the bank."""
+
+    limits: Limits
+    bank: tuple[Entry, ...] = ()
+    ring: tuple[Entry, ...] = ()
+    pointers: tuple[tuple[int, Tensor], ...] = ()
+    overflowed: bool = False
+
+    def remember(self, entry: Entry) -> Memory:
+        """Add a tracked frame, newer than all before; what is now too old to be read again is let go."""
+        added = replace(
+            self, ring=(*self.ring, entry), pointers=(*self.pointers, (entry.frame, entry.pointer))
+        )
+        return added._aged(entry.frame)
+
+    def condition(self, entry: Entry) -> Memory:
+        """Add a prompted frame, or replace the memory of the newest frame by it.
+
+        A frame that has to leave the bank counts as a tracked one for as long as it is young enough,
+        as conditioning frames that upstream does not select do.
+        """
+        bank = sorted((*_without(self.bank, entry.frame), entry), key=lambda e: e.frame)
+        kept = replace(
+            self,
+            ring=_without(self.ring, entry.frame),
+            pointers=tuple(p for p in self.pointers if p[0] != entry.frame),
+        )
+        if len(bank) <= self.limits.bank:
+            return replace(kept, bank=tuple(bank))._aged(entry.frame)
+        evicted = bank.pop(1 if self.limits.pin_first else 0)
+        return replace(
+            kept,
+            bank=tuple(bank),
+            ring=tuple(sorted((*kept.ring, evicted), key=lambda e: e.frame)),
+            pointers=tuple(sorted((*kept.pointers, (evicted.frame, evicted.pointer)), key=lambda p: p[0])),
+            overflowed=True,
+        )._aged(entry.frame)
+
+    def slots(self, frame: int) -> list[tuple[int, Tensor]]:
+        """Spatial memories to read on `frame`, as (age, features); age 0 stands for a conditioning frame.
+
+        In upstream's token order, which matters to the last bit only.
+        """
+        bank = self._bank_in_order()
+        return [(0, e.features) for e in bank] + [(frame - e.frame, e.features) for e in self.ring]
+
+    def reads(self, frame: int) -> list[tuple[int, Tensor]]:
+        """Object pointers to read on `frame`, as (age, pointer), in upstream's order."""
+        bank = [(frame - e.frame, e.pointer) for e in self._bank_in_order()]
+        return bank + [(frame - index, pointer) for index, pointer in reversed(self.pointers)]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor held; one that is held twice comes twice."""
+        for entry in (*self.bank, *self.ring):
+            yield entry.features
+            yield entry.pointer
+        for _, pointer in self.pointers:
+            yield pointer
+
+    def _bank_in_order(self) -> tuple[Entry, ...]:
+        """As inserted; newest first once upstream would have had to select (`select_closest_cond_frames`)."""
+        return self.bank[::-1] if self.overflowed else self.bank
+
+    def _aged(self, newest: int) -> Memory:
+        """Let go of what the next frame cannot read."""
+        oldest_spatial, oldest_pointer = newest + 1 - self.limits.spatial, newest + 1 - self.limits.pointers
+        return replace(
+            self,
+            ring=tuple(e for e in self.ring if e.frame >= oldest_spatial),
+            pointers=tuple(p for p in self.pointers if p[0] >= oldest_pointer),
+        )
+
+
+def _without(entries: tuple[Entry, ...], frame: int) -> tuple[Entry, ...]:
+    return tuple(e for e in entries if e.frame != frame)

@@ -1,0 +1,86 @@
+"""Weight files: where a preset's file is, and strict loading into a network.
+
+Knows the Hugging Face cache and the two file formats; knows no architecture.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from engine.types import EngineError
+
+if TYPE_CHECKING:
+    from engine.models import Preset
+
+BUNDLED = Path(__file__).parent / "weights"
+ETAG_TIMEOUT_S = 5.0  # asking the hub whether the cached file is current; offline it must fail soon
+
+
+def find(preset: Preset) -> Path:
+    """The preset's weights on disk: bundled, cached, or fetched from the hub now.
+
+    Raises:
+        EngineError: MISSING_WEIGHTS naming the file, the hub id and the command that fetches it.
+    """
+    if preset.hub_id is None:
+        path = BUNDLED / preset.checkpoint
+        if not path.is_file():
+            raise EngineError(
+                "MISSING_WEIGHTS", f"{path} is missing: the package was installed without its weights"
+            )
+        return path
+    try:
+        return Path(hf_hub_download(preset.hub_id, preset.checkpoint, etag_timeout=ETAG_TIMEOUT_S))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        command = f"hf download {preset.hub_id} {preset.checkpoint}"
+        reason = str(error).strip().split("\n")[0]
+        raise EngineError(
+            "MISSING_WEIGHTS",
+            f"{preset.checkpoint} of {preset.hub_id} is not cached and could not be fetched ({reason}); "
+            f"fetch it with `{command}`",
+        ) from error
+
+
+def load(net: nn.Module, path: Path) -> None:
+    """Load `path` into `net`; every key must be there, none left over, all shapes equal.
+
+    Raises:
+        EngineError: MISSING_WEIGHTS when there is no such file, BAD_WEIGHTS when it is unreadable
+            (truncated, another format) or belongs to another architecture.
+    """
+    if not path.is_file():
+        raise EngineError("MISSING_WEIGHTS", f"no weights file {path}")
+    try:
+        net.load_state_dict(_read(path), strict=True)
+    except RuntimeError as error:  # how torch reports keys and shapes
+        raise EngineError("BAD_WEIGHTS", f"{path} does not fit the network: {_brief(error)}") from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise EngineError("BAD_WEIGHTS", f"{path} cannot be read: {_brief(error)}") from error
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict):
+        raise EngineError(
+            "BAD_WEIGHTS", f'{path} must hold a dict with the key "model", as SAM 2 checkpoints do'
+        )
+    return state
+
+
+def _brief(error: BaseException) -> str:
+    """The error on one line that a person can read."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else f"{text[:400]}..."
