@@ -59,6 +59,14 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
 
+    async def fetch(self, work: Callable[[Session], T]) -> T:
+        """`read` in a thread."""
+        return await self.call(self.read, work)
+
+    async def change(self, work: Callable[[Session], T]) -> T:
+        """`write` in a thread."""
+        return await self.call(self.write, work)
+
     def close(self) -> None:
         self._pool.shutdown(wait=True)
         self.engine.dispose()

@@ -13,6 +13,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIB = 1 << 20
 GIB = 1 << 30
 DAY = 86_400
+SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
