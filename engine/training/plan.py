@@ -1,0 +1,76 @@
+"""What is taught when: stages of a training run and the learning rate. Plain values, no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A share of the run.
+
+    Attributes:
+        clips, frames, size: batch of clips, length of each and side of the pictures.
+        first: chances of a click, a box and a mask as first prompt.
+        clicks: chance that correction clicks follow on the first frame (1 to 3).
+        correct: chance that a later frame is corrected by a click.
+        leave: share of objects that leave the picture.
+        balance: class balance of the mask loss at the start and the end of the stage.
+    """
+
+    name: str
+    steps: int
+    clips: int
+    frames: int
+    size: int
+    first: tuple[float, float, float] = (0.4, 0.35, 0.25)
+    clicks: float = 0.25
+    correct: float = 0.0
+    leave: float = 0.2
+    speed: float = 0.09
+    balance: tuple[float, float] = (0.0, 0.0)
+
+
+STAGES: dict[str, Stage] = {
+    "still": Stage("still", 1500, 8, 1, 192, first=(0.5, 0.5, 0.0), leave=0.0, balance=(1.0, 0.3)),
+    "video": Stage("video", 12000, 2, 4, 192, correct=0.15, balance=(0.3, 0.0)),
+    "full": Stage("full", 4000, 2, 4, 256, correct=0.15, leave=0.25),
+    "long": Stage("long", 3000, 1, 12, 256, correct=0.2, leave=0.35, speed=0.07),
+}
+
+
+def parse_stages(text: str) -> tuple[Stage, ...]:
+    """ "still:1200,video:8000" to stages with those numbers of steps.
+
+    Raises:
+        ValueError: an unknown stage or a number of steps that is not a positive integer.
+    """
+    stages = []
+    for item in text.split(","):
+        name, _, steps = item.partition(":")
+        if name not in STAGES:
+            raise ValueError(f"unknown stage {name!r}: expected one of {', '.join(STAGES)}")
+        count = int(steps) if steps else STAGES[name].steps
+        if count <= 0:
+            raise ValueError(f"stage {name!r} needs a positive number of steps, got {count}")
+        base = STAGES[name]
+        stages.append(Stage(**{f: getattr(base, f) for f in Stage.__slots__ if f != "steps"}, steps=count))
+    return tuple(stages)
+
+
+def stage_at(stages: tuple[Stage, ...], step: int) -> tuple[Stage, float]:
+    """The stage of a step and how far it is, 0..1."""
+    for stage in stages:
+        if step < stage.steps:
+            return stage, step / stage.steps
+        step -= stage.steps
+    return stages[-1], 1.0
+
+
+def learning_rate(step: int, total: int, peak: float, warmup: int = 200, cooldown: float = 0.2) -> float:
+    """Warm-up, plateau, and a cosine over the last share `cooldown` of the run."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    left = (total - step) / max(1.0, cooldown * total)
+    return peak if left >= 1 else peak * (0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * max(left, 0.0))))

@@ -1,0 +1,224 @@
+"""Clips made on the fly: sprites moving over a moving background, with exact masks.
+
+A scene has two objects to follow, each of two jointed parts, and two more layers that only occlude or
+distract (sometimes in the very texture of an object). Knows no network and no loss.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.training.sprites import Wardrobe
+from engine.training.textures import PICTURE, Pictures
+
+OBJECTS = 2
+OTHERS = 2
+LAYERS = 2 * OBJECTS + OTHERS
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """A batch of clips: `images` float [B, T, 3, S, S] in 0..1, `masks` bool [B, T, O, S, S]."""
+
+    images: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class SceneConfig:
+    """What a scene may do. Speeds are in half-widths of the picture per frame step."""
+
+    size: int = 256
+    frames: int = 4
+    speed: float = 0.09
+    leave: float = 0.2  # share of objects that go out of the picture, and come back if there is time
+    twin: float = 0.25  # share of clips with a distractor dressed like an object
+    wobble: float = 0.4  # share of sprites that deform
+
+
+def make_clips(
+    pictures: Pictures, wardrobe: Wardrobe, batch: int, config: SceneConfig, g: torch.Generator
+) -> Clips:
+    """Render `batch` clips on the device that the pictures are on."""
+    device = pictures.data.device
+    frames, size = config.frames, config.size
+    sprites = _cast(wardrobe, batch, config, g)
+    ids = torch.tensor([1, 1, 2, 2, 0, 0]).expand(batch, LAYERS)
+    poses = _choreograph(batch, config, g)
+    order = _stacking(batch, g)
+    rows = torch.arange(batch)[:, None]
+    sprites, ids, poses = sprites[rows.to(device), order.to(device)], ids[rows, order], poses[rows, order]
+    image = _backgrounds(pictures, batch, config, g).flatten(0, 1)
+    owner = torch.zeros(batch * frames, size, size, dtype=torch.int8, device=device)
+    shadow = (torch.rand(batch, 1, 1, 1, generator=g) < 0.4).repeat_interleave(frames, 0) * 0.35
+    for layer in range(LAYERS):
+        grid = _grids(poses[:, layer], config, g, device)
+        sprite = sprites[:, layer, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+        rgba = F.grid_sample(sprite, grid, padding_mode="zeros", align_corners=False)
+        alpha = rgba[:, 3:]
+        image = image * (1 - shadow.to(device) * _soft_shadow(alpha))
+        image = image + alpha * (rgba[:, :3] - image)
+        number = ids[:, layer, None].expand(-1, frames).flatten()[:, None, None].to(device, torch.int8)
+        owner = torch.where(alpha[:, 0] > 0.5, number, owner)
+    image = _camera(image.unflatten(0, (batch, frames)), g)
+    masks = torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
+    return Clips(image, masks.unflatten(0, (batch, frames)))
+
+
+def _cast(wardrobe: Wardrobe, batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
+    """Sprites [B, LAYERS, 4, R, R]. Second parts are often absent; distractors are sometimes twins."""
+    sprites = wardrobe.draw(batch * LAYERS, g).unflatten(0, (batch, LAYERS)).clone()
+    device = sprites.device
+    for part in (1, 3):
+        keep = (torch.rand(batch, 1, 1, generator=g) < 0.4).to(device)
+        sprites[:, part, 3] *= keep
+    twin = torch.rand(batch, generator=g) < config.twin
+    whole = torch.rand(batch, generator=g) < 0.6  # same shape too, not only the same cloth
+    for b in range(batch):
+        if twin[b]:
+            sprites[b, 4, : 4 if whole[b] else 3] = sprites[b, 0, : 4 if whole[b] else 3]
+    return sprites
+
+
+def _soft_shadow(alpha: Tensor) -> Tensor:
+    """Coverage [N, 1, S, S], blurred and thrown down and to the right."""
+    size = alpha.shape[-2:]
+    return F.interpolate(
+        F.avg_pool2d(alpha.roll((6, 4), (2, 3)), 8), size, mode="bilinear", align_corners=False
+    )
+
+
+def _stacking(batch: int, g: torch.Generator) -> Tensor:
+    """Back-to-front order of the layers per clip; the parts of one object stay together."""
+    units = torch.rand(batch, OBJECTS + OTHERS, generator=g).argsort(1)
+    expand = {0: (0, 1), 1: (2, 3), 2: (4,), 3: (5,)}
+    return torch.tensor([[layer for unit in row for layer in expand[unit]] for row in units.tolist()])
+
+
+def _matrix(x: Tensor, y: Tensor, sx: Tensor, sy: Tensor, angle: Tensor) -> Tensor:
+    """Sprite to picture: scale, rotate, translate; all of one shape, giving [..., 3, 3]."""
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    cos, sin = angle.cos(), angle.sin()
+    rows = [sx * cos, -sy * sin, x, sx * sin, sy * cos, y, zero, zero, one]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
+    """Poses [B, LAYERS, T, 3, 3] of all layers, parts riding on their object."""
+    frames, count = config.frames, OBJECTS + OTHERS
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(batch, *shape, generator=g)
+
+    t = torch.arange(frames)[None, None].float()
+    heading = rand(count, 1) * 2 * math.pi
+    speed = rand(count, 1) ** 1.5 * config.speed
+    start = (rand(count, 2) * 2 - 1) * 0.75
+    sway = 0.05 * rand(count, 1) * (t * (0.2 + rand(count, 1)) + heading).sin()
+    middle = rand(count, 1) * frames
+    x = start[..., :1] + speed * heading.cos() * (t - middle) + sway
+    y = start[..., 1:] + speed * heading.sin() * (t - middle) - sway
+    away = (rand(count, 1) < config.leave) & (frames > 1)
+    gone = ((t - (0.35 + 0.5 * rand(count, 1)) * frames).abs() < 0.22 * frames).float()
+    reach = torch.where(rand(count, 1) < 0.5, 2.2, -2.2) * F.avg_pool1d(gone, 3, 1, 1)
+    sideways = rand(count, 1) < 0.5
+    x = x + reach * away * sideways
+    y = y + reach * away * ~sideways
+    size = 0.12 + 0.55 * rand(count, 1) ** 1.5
+    size[:, OBJECTS:] *= 1.2
+    zoom = ((rand(count, 1) - 0.5) * 0.06 * t).exp()
+    aspect = ((rand(count, 1) - 0.5) * 0.9).exp()
+    spin = (rand(count, 1) - 0.5) * 0.25 * t + rand(count, 1) * torch.where(rand(count, 1) < 0.4, 6.28, 0.5)
+    bodies = _matrix(x, y, size * zoom * aspect, size * zoom / aspect, spin)
+    swing = (
+        0.6 * (t * (0.3 + 0.7 * rand(OBJECTS, 1)) + rand(OBJECTS, 1) * 6.28).sin() + rand(OBJECTS, 1) * 6.28
+    )
+    ratio = (0.45 + 0.5 * rand(OBJECTS, 1)).expand_as(swing)
+    joint = (rand(OBJECTS, 2) * 2 - 1) * 0.6
+    limbs = bodies[:, :OBJECTS] @ _matrix(
+        joint[..., :1].expand_as(swing), joint[..., 1:].expand_as(swing), ratio, ratio, swing
+    )
+    parts = [bodies[:, 0], limbs[:, 0], bodies[:, 1], limbs[:, 1], bodies[:, 2], bodies[:, 3]]
+    return torch.stack(parts, dim=1)
+
+
+def _grids(poses: Tensor, config: SceneConfig, g: torch.Generator, device: torch.device) -> Tensor:
+    """Sampling grids [B * T, S, S, 2] of one layer, computed at a quarter of the size."""
+    batch, frames = poses.shape[:2]
+    coarse = config.size // 4
+    inverse = torch.linalg.inv(poses.flatten(0, 1).double()).float()[:, :2].to(device)
+    grid = F.affine_grid(inverse, [batch * frames, 1, coarse, coarse], align_corners=False)
+    wobbles = (torch.rand(batch, 1, generator=g) < config.wobble) * 0.16 * torch.rand(batch, 1, generator=g)
+    t = torch.arange(frames)[None]
+    phase = t * (0.2 + 0.8 * torch.rand(batch, 1, generator=g)) + 6.28 * torch.rand(batch, 1, generator=g)
+    waves = 2 + 3 * torch.rand(batch, 1, generator=g)
+    size, shift, waves = (
+        v.expand(batch, frames).flatten()[:, None, None].to(device) for v in (wobbles, phase, waves)
+    )
+    x, y = grid.unbind(-1)
+    bent = torch.stack((x + size * (waves * y + shift).sin(), y + size * (waves * x - shift).cos()), dim=1)
+    fine = F.interpolate(bent, (config.size, config.size), mode="bilinear", align_corners=False)
+    return fine.permute(0, 2, 3, 1)
+
+
+def _backgrounds(pictures: Pictures, batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
+    """Backgrounds [B, T, 3, S, S]: a run of real video, or a still under a moving camera."""
+    frames, device = config.frames, pictures.data.device
+    index = torch.empty(batch, frames, dtype=torch.long)
+    for b in range(batch):
+        index[b] = _run(pictures, frames, g)
+    height, width = PICTURE
+    zoom = 0.45 + 0.5 * torch.rand(batch, 1, generator=g)
+    t = torch.arange(frames)[None].float()
+    drift = (
+        torch.randn(2, batch, 1, generator=g) * 0.02 * t + torch.randn(2, batch, frames, generator=g) * 0.004
+    )
+    centre = (torch.rand(2, batch, 1, generator=g) * 2 - 1) * (1 - zoom)
+    roll = torch.randn(batch, 1, generator=g) * 0.01 * t
+    zooms = zoom * (1 + torch.randn(batch, 1, generator=g) * 0.01 * t)
+    theta = _matrix(
+        drift[0] + centre[0], drift[1] + centre[1], zooms * height / width, zooms.expand(batch, frames), roll
+    )[..., :2, :].flatten(0, 1)
+    theta[:, 0, 0] *= (
+        torch.where(torch.rand(batch, 1, generator=g) < 0.5, 1.0, -1.0).expand(batch, frames).flatten()
+    )
+    grid = F.affine_grid(theta.to(device), [batch * frames, 3, config.size, config.size], align_corners=False)
+    source = pictures.data[index.flatten().to(device)].float() / 255
+    seen = F.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
+    return seen.unflatten(0, (batch, frames))
+
+
+def _run(pictures: Pictures, frames: int, g: torch.Generator) -> Tensor:
+    """Indices of `frames` pictures: consecutive with a skip of 1 to 3 in a video, or one repeated."""
+    if not pictures.clips or torch.rand((), generator=g) < 0.4:
+        return torch.randint(len(pictures.data), (1,), generator=g).expand(frames)
+    start, length = pictures.clips[int(torch.randint(len(pictures.clips), (1,), generator=g))]
+    skip = min(int(torch.randint(1, 4, (1,), generator=g)), max(0, (length - 1) // max(1, frames - 1)))
+    first = start + int(torch.randint(length - skip * (frames - 1), (1,), generator=g))
+    return first + skip * torch.arange(frames)
+
+
+def _camera(images: Tensor, g: torch.Generator) -> Tensor:
+    """What a camera does: light that drifts, a soft lens or few pixels, and noise."""
+    batch, frames, _, size, _ = images.shape
+    device = images.device
+    gain = (
+        1
+        + 0.15 * torch.randn(batch, 1, generator=g)
+        + 0.03 * torch.randn(batch, 1, generator=g) * torch.arange(frames)
+    )
+    offset = 0.06 * torch.randn(batch, 1, generator=g)
+    images = images * gain[..., None, None, None].to(device) + offset[..., None, None, None].to(device)
+    soft = torch.rand(batch, generator=g) < 0.35
+    for b in soft.nonzero().flatten().tolist():
+        small = int(size * (0.35 + 0.4 * float(torch.rand((), generator=g))))
+        fewer = F.interpolate(images[b], (small, small), mode="area")
+        images[b] = F.interpolate(fewer, (size, size), mode="bilinear", align_corners=False)
+    level = 0.03 * torch.rand(batch, 1, 1, 1, 1, generator=g) ** 2
+    noise = torch.randn(images.shape, device=device) * level.to(device)
+    return (images + noise).clamp(0, 1)

@@ -1,0 +1,217 @@
+"""One pass of the network over a batch of clips, as the tracker will run it, with losses.
+
+Frame 0 is prompted; later frames are tracked from memory, and one of them may be corrected by a click.
+Uses stock `SAM2Base.track_step`; the decoder is tapped to see all its candidate masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+from engine.dense import dense_prompt
+from engine.training import prompts
+from engine.training.losses import Decoded, Losses, frame_losses, mean_iou
+from engine.training.scenes import Clips
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How a batch is prompted: first "click" | "box" | "mask", clicks to add on frame 0, and later ones."""
+
+    first: str = "click"
+    clicks: int = 0
+    correct_at: int | None = None
+    balance: float = 0.0
+    force_presence: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    losses: Losses
+    first_iou: float
+    tracked_iou: float
+
+
+class Tap:
+    """Records the raw decoder output and, while teaching, decides presence by the truth."""
+
+    def __init__(self, net: SAM2Base) -> None:
+        self.net = net
+        self.present: Tensor | None = None
+        self.decoded: Decoded | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[Tap]:
+        decoder = self.net.sam_mask_decoder
+        original = decoder.predict_masks
+
+        def predict_masks(*args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+            masks, ious, tokens, scores = original(*args, **kwargs)
+            self.decoded = Decoded(masks, ious, scores)
+            if self.present is not None:  # an object called absent gets logits of -1024 and no gradient
+                scores = torch.where(self.present[:, None], 10.0, -10.0)
+            return masks, ious, tokens, scores
+
+        decoder.predict_masks = predict_masks
+        try:
+            yield self
+        finally:
+            decoder.predict_masks = original
+
+
+def normalise(images: Tensor) -> Tensor:
+    """RGB in 0..1 to what the image encoder expects."""
+    mean, std = (images.new_tensor(v)[:, None, None] for v in (MEAN, STD))
+    return (images - mean) / std
+
+
+def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> Outcome:
+    batch, frames, objects = clips.masks.shape[:3]
+    features = _encode(net, clips.images)
+    weight = (clips.masks[:, 0].flatten(2).sum(2) > 0.002 * net.image_size**2).flatten().float()
+    output: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+    losses: list[Losses] = []
+    ious: list[float] = []
+    with Tap(net)() as tap:
+        for t in range(frames):
+            truth = clips.masks[:, t].flatten(0, 1)
+            tap.present = truth.flatten(1).sum(1) > 12 if lesson.force_presence else None
+            frame = _Step(net, tap, features, t, batch, objects, output, frames, truth)
+            if t == 0:
+                results = frame.prompted(lesson, g)
+            else:
+                results = frame.tracked(lesson.correct_at == t, g)
+            losses += [frame_losses(d, truth, weight, lesson.balance) for d in results]
+            final = F.interpolate(frame.logits, truth.shape[-2:], mode="bilinear", align_corners=False)
+            ious.append(mean_iou(final[:, 0] > 0, truth, weight))
+    return Outcome(_average(losses), ious[0], sum(ious[1:]) / max(1, frames - 1))
+
+
+def _average(losses: list[Losses]) -> Losses:
+    n = max(1, len(losses))
+    return Losses(*(sum(getattr(x, k) for x in losses) / n for k in ("mask", "iou", "score")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    vision: list[Tensor]  # per level [HW, B * T, C]
+    position: list[Tensor]
+    sizes: list[tuple[int, int]]
+
+
+def _encode(net: SAM2Base, images: Tensor) -> _Features:
+    flat = normalise(images.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+    _, vision, position, sizes = net._prepare_backbone_features(net.forward_image(flat))
+    return _Features(vision, position, sizes)
+
+
+class _Step:
+    """The objects of all clips on frame `t`, as one batch of lanes (clip-major)."""
+
+    def __init__(
+        self,
+        net: SAM2Base,
+        tap: Tap,
+        features: _Features,
+        t: int,
+        batch: int,
+        objects: int,
+        output: dict[str, dict[int, Any]],
+        frames: int,
+        truth: Tensor,
+    ) -> None:
+        self.net, self.tap, self.t, self.output, self.frames, self.truth = net, tap, t, output, frames, truth
+
+        def lanes(x: Tensor) -> Tensor:  # [HW, B * T, C] -> this frame's [HW, B * O, C]
+            return x.unflatten(1, (batch, -1))[:, :, t].repeat_interleave(objects, dim=1)
+
+        self.vision = [lanes(x) for x in features.vision]
+        self.position = [lanes(x) for x in features.position[-1:]]  # the only level that is read
+        self.sizes = features.sizes
+        self.logits: Tensor
+
+    def prompted(self, lesson: Lesson, g: torch.Generator) -> list[Decoded]:
+        if lesson.first == "mask":
+            self._store(self._run(mask=self.truth[:, None].float(), memorise=True), prompted=True)
+            return []
+        sample = prompts.boxes if lesson.first == "box" else prompts.clicks
+        points, labels = sample(self.truth, g)
+        decoded = []
+        logits = self._dense(points, labels)
+        follows = self.frames > 1
+        for k in range(lesson.clicks + 1):
+            out = self._run(points, labels, logits, memorise=follows and k == lesson.clicks)
+            decoded.append(self._said())
+            if k < lesson.clicks:
+                logits = out["pred_masks"].detach().clamp(-32, 32)
+                points, labels = self._add(points, labels, logits, g)
+        self._store(out, prompted=True)
+        return decoded
+
+    def tracked(self, correct: bool, g: torch.Generator) -> list[Decoded]:
+        out = self._run(memorise=not correct)
+        decoded = [self._said()]
+        if correct:
+            logits = out["pred_masks"].detach().clamp(-32, 32)
+            predicted = F.interpolate(logits, self.truth.shape[-2:], mode="bilinear", align_corners=False)
+            points, labels = prompts.corrections(self.truth, predicted[:, 0] > 0, g)
+            out = self._run(points, labels, logits, memorise=True, first=False)
+            decoded.append(self._said())
+        self._store(out, prompted=correct)
+        return decoded
+
+    def _add(
+        self, points: Tensor, labels: Tensor, logits: Tensor, g: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        predicted = F.interpolate(logits, self.truth.shape[-2:], mode="bilinear", align_corners=False)
+        more, more_labels = prompts.corrections(self.truth, predicted[:, 0] > 0, g)
+        return torch.cat((points, more), 1), torch.cat((labels, more_labels), 1)
+
+    def _dense(self, points: Tensor, labels: Tensor) -> Tensor:
+        size = self.net.sam_prompt_encoder.mask_input_size[0]
+        return dense_prompt((points + 0.5) / self.net.image_size, labels, size)
+
+    def _said(self) -> Decoded:
+        assert self.tap.decoded is not None
+        return self.tap.decoded
+
+    def _run(
+        self,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        logits: Tensor | None = None,
+        mask: Tensor | None = None,
+        memorise: bool = True,
+        first: bool = True,
+    ) -> dict[str, Any]:
+        clicked = None if points is None else {"point_coords": points, "point_labels": labels}
+        out: dict[str, Any] = self.net.track_step(
+            frame_idx=self.t,
+            is_init_cond_frame=self.t == 0 and first,
+            current_vision_feats=self.vision,
+            current_vision_pos_embeds=self.position,
+            feat_sizes=self.sizes,
+            point_inputs=clicked,
+            mask_inputs=mask,
+            output_dict=self.output,
+            num_frames=max(self.frames, 64),
+            run_mem_encoder=memorise,
+            prev_sam_mask_logits=logits if points is not None else None,
+        )
+        self.logits = out["pred_masks"]
+        return out
+
+    def _store(self, out: dict[str, Any], prompted: bool) -> None:
+        bank = "cond_frame_outputs" if prompted else "non_cond_frame_outputs"
+        self.output[bank][self.t] = out
