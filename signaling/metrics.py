@@ -1,0 +1,54 @@
+"""What Prometheus reads: one registry per application, filled from the sessions when it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from signaling.sessions import FrameCounts, Registry
+
+STEP_SECONDS = (0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Metrics:
+    """The counters that the routes turn, and those that are read off the registry of sessions."""
+
+    def __init__(self, sessions: Registry) -> None:
+        self._registry = CollectorRegistry()
+        self.offers = Counter(
+            "livemask_offers", "Offers by what became of them", ["outcome"], registry=self._registry
+        )
+        self.step_seconds = Histogram(
+            "livemask_step_seconds",
+            "From handing a frame to the engine to its masks",
+            buckets=STEP_SECONDS,
+            registry=self._registry,
+        )
+        self._registry.register(_SessionCollector(sessions))
+
+    def text(self) -> bytes:
+        """The exposition format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+
+class _SessionCollector(Collector):
+    """Frames are counted by the sessions themselves; those that ended left their counts behind."""
+
+    def __init__(self, sessions: Registry) -> None:
+        self._sessions = sessions
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("livemask_sessions", "Sessions now", value=len(self._sessions))
+        yield GaugeMetricFamily("livemask_sessions_limit", "Sessions at most", value=self._sessions.limit)
+        ended = CounterMetricFamily("livemask_sessions_ended", "Sessions that ended", labels=["reason"])
+        for reason, count in sorted(self._sessions.ended.items()):
+            ended.add_metric([reason], count)
+        yield ended
+        counts = self._sessions.frame_counts()
+        frames = CounterMetricFamily("livemask_frames", "Frames by stage", labels=["stage"])
+        for stage in FrameCounts._fields:
+            frames.add_metric([stage], getattr(counts, stage))
+        yield frames
