@@ -1,0 +1,65 @@
+"""What clients are told of a session when it changes: its objects, how they are drawn, the picture's size.
+
+Pure: frames and masks in, a `state` message out where something in it changed (docs/protocol.md section 7).
+"""
+
+from __future__ import annotations
+
+from engine.palette import hex_colour
+from engine.types import Frame, MaskSet, ObjectMask
+from stream.view import View
+from stream.wire import Message
+
+
+class Roster:
+    """The last known state of a session."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._frame_index: int | None = None
+        self._size: tuple[int, int] | None = None
+        self._objects: dict[int, ObjectMask] = {}
+        self._since: dict[int, int] = {}
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        return tuple(self._objects)
+
+    def update(self, frame: Frame, masks: MaskSet, view: View) -> Message | None:
+        """Take in a processed frame; the new `state` message if anything but scores changed."""
+        before = (self._view, self._size, self._states())
+        self._view, self._size, self._frame_index = view, (frame.width, frame.height), frame.index
+        known = self._objects
+        self._objects = {found.object_id: found for found in masks.objects}
+        self._since = {
+            object_id: self._since[object_id]
+            if object_id in known and known[object_id].state == found.state
+            else frame.index
+            for object_id, found in self._objects.items()
+        }
+        return self.message() if before != (self._view, self._size, self._states()) else None
+
+    def message(self) -> Message:
+        """The `state` message."""
+        width, height = self._size or (None, None)
+        return {
+            "type": "state",
+            "frame_index": self._frame_index,
+            "width": width,
+            "height": height,
+            "apply_mask": self._view.apply_mask,
+            "output": self._view.output(),
+            "objects": [self._object(found) for found in self._objects.values()],
+        }
+
+    def _states(self) -> list[tuple[int, str]]:
+        return [(object_id, found.state) for object_id, found in self._objects.items()]
+
+    def _object(self, found: ObjectMask) -> Message:
+        return {
+            "object_id": found.object_id,
+            "state": str(found.state),
+            "score": round(found.score, 4),
+            "color": hex_colour(found.object_id),
+            "since_frame_index": self._since[found.object_id],
+        }

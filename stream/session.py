@@ -1,0 +1,267 @@
+"""One session: newest frame and waiting prompts -> step -> masked picture -> outputs, until one end.
+
+It knows what a source, a step and an output are, and nothing of WebRTC, HTTP or the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.masks import mask_to_rle
+from engine.render import render
+from engine.types import Frame, MaskSet, Prompt
+from stream import replies
+from stream.framelog import FrameLog
+from stream.inbox import Inbox
+from stream.latest import Latest, LatestClosed
+from stream.outputs.output import Output, Shown
+from stream.picture import Picture
+from stream.prompt_message import PromptMessage
+from stream.replies import Ack
+from stream.roster import Roster
+from stream.sources.source import Source
+from stream.stats import Stats
+from stream.timeline import RTP_RATE, Timeline
+from stream.turns import Turn, admit
+from stream.view import View
+from stream.wire import Message
+
+T = TypeVar("T")
+Step = Callable[[Frame, Sequence[Prompt]], Awaitable[MaskSet]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stepped:
+    """A frame that the engine has done, and when (monotonic seconds) it passed each stage."""
+
+    frame: Frame
+    masks: MaskSet
+    turns: list[Turn]
+    taken_at: float
+    began_at: float
+    stepped_at: float
+
+
+class Session:
+    """Owns the loop between one source and its outputs.
+
+    At most one step is in flight; while it runs the picture before it is drawn and sent. Frames that come
+    meanwhile replace each other and are counted. Prompts wait for the next step and are never dropped.
+
+    Args:
+        source: drained all the time, at its own pace.
+        step: the engine, for this session's objects.
+        outputs: each gets every processed frame, in order.
+        view: how masks are drawn to begin with.
+        rle: whether results carry run lengths.
+        rtp_origin: RTP timestamp of the first frame.
+        stats: where to count; its own if none is given.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        step: Step,
+        outputs: Sequence[Output] = (),
+        *,
+        view: View | None = None,
+        rle: bool = True,
+        rtp_origin: int = 0,
+        stats: Stats | None = None,
+    ) -> None:
+        self.stats = stats or Stats()
+        self._source = source
+        self._step = step
+        self._outputs = list(outputs)
+        self._view = view or View()
+        self._rle = rle
+        self._roster = Roster(self._view)
+        self._timeline = Timeline(rtp_origin)
+        self._framelog = FrameLog()
+        self._inbox = Inbox()
+        self._latest: Latest[Picture] = Latest()
+        self._next_index = 0
+        self._object_ids: tuple[int, ...] = ()
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._delivery: asyncio.Task[None] | None = None
+        # Not the event loop's own pool: aiortc encodes there, and neither must wait for the other.
+        self._threads = ThreadPoolExecutor(2, "session")
+
+    def submit(self, message: PromptMessage) -> asyncio.Future[Ack]:
+        """Queue a prompt message for the next step; the future gives its answer or raises WireError."""
+        return self._inbox.submit(message)
+
+    def state(self) -> Message:
+        """The current `state` message."""
+        return self._roster.message()
+
+    def add_output(self, output: Output) -> None:
+        self._outputs.append(output)
+
+    def remove_output(self, output: Output) -> None:
+        if output in self._outputs:
+            self._outputs.remove(output)
+
+    def close(self, reason: str) -> None:
+        """Ask the session to end; the first reason stands."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    async def run(self) -> str:
+        """Run until the source ends, `close` is called or the engine fails; gives the reason."""
+        reason = "cancelled"
+        drain, follow = asyncio.create_task(self._drain()), asyncio.create_task(self._follow())
+        try:
+            await asyncio.wait([follow, self._ended], return_when=asyncio.FIRST_COMPLETED)
+            reason = self._reason(follow)
+            return reason
+        finally:
+            await self._release([drain, follow], reason)
+
+    # The two parts that run side by side.
+
+    async def _drain(self) -> None:
+        """Take every picture of the source as it comes, whatever the engine does."""
+        reason = "source ended"
+        try:
+            async for picture in self._source.frames():
+                self.stats.frames_in.add()
+                self._latest.put(picture)
+                self.stats.dropped_in = self._latest.dropped
+        except Exception as error:
+            log.exception("source failed")
+            reason = f"source failed: {error}"
+        self._latest.close(reason)
+
+    async def _follow(self) -> str:
+        """Process the newest picture, again and again; gives the reason why no more will come."""
+        while True:
+            try:
+                picture = await self._latest.get()
+            except LatestClosed as closed:
+                await self._delivered()
+                return closed.reason
+            await self._advance(picture)
+
+    async def _advance(self, picture: Picture) -> None:
+        taken_at = time.monotonic()
+        frame = self._frame(picture, await self._in_thread(picture.i420))
+        turns = admit(self._inbox.take(), frame, self._object_ids, self._framelog)
+        began_at = time.monotonic()
+        try:
+            masks = await self._step(frame, [prompt for turn in turns for prompt in turn.prompts])
+            stepped = Stepped(frame, masks, turns, taken_at, began_at, time.monotonic())
+            self._object_ids = tuple(found.object_id for found in masks.objects)
+            await self._delivered()
+        except BaseException:
+            _abandon(turns)
+            raise
+        self._delivery = asyncio.create_task(self._deliver(stepped))
+
+    async def _delivered(self) -> None:
+        """Wait for the picture before to have left, so that pictures leave in order and never pile up."""
+        if self._delivery is not None:
+            await self._delivery
+
+    async def _deliver(self, stepped: Stepped) -> None:
+        """Draw one processed frame, hand it to the outputs, and answer the messages it carried out."""
+        frame, masks, turns = stepped.frame, stepped.masks, stepped.turns
+        try:
+            self._look(turns, masks)
+            image, result = await self._in_thread(self._paint, frame, masks, self._view)
+            shown = Shown(frame, masks, image, result, self._roster.update(frame, masks, self._view))
+            for output in tuple(self._outputs):
+                output.put(shown)
+        except BaseException:
+            _abandon(turns)
+            raise
+        done_at = time.monotonic()
+        self._count(stepped, done_at)
+        for turn in turns:
+            turn.answer(frame, masks, _timings(stepped, turn, done_at))
+
+    # The verbs of one frame.
+
+    def _frame(self, picture: Picture, image: NDArray[np.uint8]) -> Frame:
+        ticks = self._timeline.ticks(picture.pts, picture.captured_at)
+        rtp_timestamp = self._timeline.rtp_timestamp(ticks)
+        frame = Frame(self._next_index, image, picture.captured_at, ticks / RTP_RATE, rtp_timestamp)
+        self._next_index += 1
+        self._framelog.add(frame)
+        return frame
+
+    def _look(self, turns: Sequence[Turn], masks: MaskSet) -> None:
+        """Draw from this frame on as the messages it carried out ask."""
+        for turn in turns:
+            if not turn.refused(masks):
+                self._view = self._view.changed(turn.waiting.message.view)
+
+    def _paint(self, frame: Frame, masks: MaskSet, view: View) -> tuple[NDArray[np.uint8], Message]:
+        image = render(frame, masks, view.drawn_mode, hidden=view.hidden, background=view.background)
+        rles = [dict(mask_to_rle(found.mask)) for found in masks.objects] if self._rle else None
+        return image, replies.result(frame, masks, rles)
+
+    def _count(self, stepped: Stepped, done_at: float) -> None:
+        stats, captured_at = self.stats, stepped.frame.captured_at
+        stats.frames_model.add()
+        stats.queue_age = stepped.taken_at - captured_at
+        stats.latency.add(done_at - captured_at)
+        stats.stages["wait"].add(stats.queue_age)
+        stats.stages["convert"].add(stepped.began_at - stepped.taken_at)
+        stats.stages["step"].add(stepped.stepped_at - stepped.began_at)
+        stats.stages["render"].add(done_at - stepped.stepped_at)
+        stats.engine = dict(stepped.masks.timings)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    # The end.
+
+    def _reason(self, follow: asyncio.Task[str]) -> str:
+        if not follow.done():
+            return self._ended.result()
+        error = follow.exception()
+        if error is None:
+            return follow.result()
+        log.error("session failed", exc_info=error)
+        return f"failed: {type(error).__name__}"
+
+    async def _release(self, tasks: list[asyncio.Task[str] | asyncio.Task[None]], reason: str) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._delivery is not None:
+            self._delivery.cancel()
+            await asyncio.gather(self._delivery, return_exceptions=True)
+        self._inbox.close(reason)
+        for output in self._outputs:
+            output.close()
+        await self._source.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        log.info("session ended: %s, after %d frames", reason, self._next_index)
+
+
+def _timings(stepped: Stepped, turn: Turn, done_at: float) -> dict[str, float]:
+    received_at = turn.waiting.received_at
+    return {
+        "total": done_at - received_at,
+        "wait": stepped.began_at - received_at,
+        "step": stepped.stepped_at - stepped.began_at,
+        "render": done_at - stepped.stepped_at,
+    }
+
+
+def _abandon(turns: Sequence[Turn]) -> None:
+    for turn in turns:
+        turn.waiting.refuse("INTERNAL_ERROR", "the step that was to carry this out failed")

@@ -1,0 +1,73 @@
+"""A video file played as a camera: at its own pace, once or over and over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+
+from stream.picture import Picture
+
+
+class FileSource:
+    """Decodes `path` in a thread of its own and delivers each frame when its time has come.
+
+    Args:
+        path: anything FFmpeg reads.
+        loop: begin again at the end; presentation times go on rising.
+
+    Raises (from `frames`):
+        av.FFmpegError: it does not open, or holds no video (av.error.StreamNotFoundError).
+    """
+
+    name = "file"
+
+    def __init__(self, path: str | Path, loop: bool = False) -> None:
+        self._path = str(path)
+        self._loop = loop
+        self._closed = asyncio.Event()
+
+    async def frames(self) -> AsyncIterator[Picture]:
+        running = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "file-source") as thread:
+            decoded = self._decode()
+            started: float | None = None
+            while not self._closed.is_set():
+                item = await running.run_in_executor(thread, next, decoded, None)
+                if item is None:
+                    return
+                video, pts = item
+                started = time.monotonic() - pts if started is None else started
+                await self._until(started + pts)
+                yield Picture(video, time.monotonic(), pts)
+
+    async def close(self) -> None:
+        self._closed.set()
+
+    def _decode(self) -> Iterator[tuple[av.VideoFrame, float]]:
+        """Frames with seconds from the beginning, each later than the one before."""
+        offset, last = 0.0, 0.0
+        while True:
+            with av.open(self._path) as container:
+                first: float | None = None
+                for video in container.decode(video=0):
+                    moment = last if video.time is None else video.time
+                    first = moment if first is None else first
+                    last = max(last, offset + moment - first)
+                    yield video, last
+                rate = container.streams.video[0].average_rate
+            if not self._loop:
+                return
+            offset = last + 1 / float(rate or 30)
+
+    async def _until(self, moment: float) -> None:
+        delay = moment - time.monotonic()
+        if delay > 0:
+            try:
+                await asyncio.wait_for(self._closed.wait(), delay)
+            except TimeoutError:
+                pass

@@ -1,0 +1,181 @@
+"""The faked edges of the stream tests: a camera that shows coloured squares, and an engine that finds colours.
+
+The engine is fake but its geometry is real: an object is what has the colour under the click, so that a mask
+in the wrong place, of the wrong size or of another frame shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+from numpy.typing import NDArray
+
+from engine.masks import mask_box
+from engine.palette import yuv
+from engine.types import (
+    Box,
+    EngineError,
+    Frame,
+    Mask,
+    MaskSet,
+    ObjectMask,
+    ObjectState,
+    Points,
+    Prompt,
+    Remove,
+    Reset,
+)
+
+RED = (200, 40, 40)
+GREEN = (40, 190, 60)
+GREY = (128, 128, 128)
+
+
+class Scene:
+    """A red and a green square on grey; the red one moves right `speed` pixels a frame and comes round again."""
+
+    def __init__(self, width: int = 320, height: int = 240, speed: int = 2) -> None:
+        self.width, self.height, self.speed = width, height, speed
+        self.side = height // 4
+
+    def red(self, index: int) -> tuple[int, int]:
+        """Top left of the red square."""
+        return (self.speed * index) % (self.width - self.side), self.height // 8
+
+    def green(self, index: int) -> tuple[int, int]:
+        return self.width // 2, self.height * 5 // 8
+
+    def paint(self, index: int) -> NDArray[np.uint8]:
+        """RGB uint8 [H, W, 3]."""
+        rgb = np.empty((self.height, self.width, 3), np.uint8)
+        rgb[:] = GREY
+        for colour, (x, y) in ((RED, self.red(index)), (GREEN, self.green(index))):
+            rgb[y : y + self.side, x : x + self.side] = colour
+        return rgb
+
+
+class Camera(MediaStreamTrack):
+    """A track that films a scene at `fps`, on the 90 kHz clock."""
+
+    kind = "video"
+
+    def __init__(self, scene: Scene, fps: float = 30.0) -> None:
+        super().__init__()
+        self.scene, self.fps = scene, fps
+        self.index = -1
+        self._started: float | None = None
+
+    async def recv(self) -> av.VideoFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        now = time.monotonic()
+        self._started = now if self._started is None else self._started
+        self.index += 1
+        await asyncio.sleep(max(0.0, self._started + self.index / self.fps - now))
+        frame = av.VideoFrame.from_ndarray(self.scene.paint(self.index), format="rgb24")
+        frame.pts, frame.time_base = round(self.index * 90_000 / self.fps), Fraction(1, 90_000)
+        return frame
+
+
+class ColourEngine:
+    """An async `step`: objects are the pixels whose chroma is that under their first click.
+
+    Args:
+        seconds: how long each step takes.
+        gate: when given, each step waits until the gate is open.
+    """
+
+    def __init__(self, seconds: float = 0.0, gate: asyncio.Event | None = None, most: int = 4) -> None:
+        self.seconds, self.gate, self.most = seconds, gate, most
+        self.colours: dict[int, tuple[int, int]] = {}
+        self.frames: list[int] = []
+        self.prompts: list[Prompt] = []
+        self.running = 0
+        self.most_running = 0
+
+    async def step(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            await asyncio.sleep(self.seconds)
+            return self._step(frame, prompts)
+        finally:
+            self.running -= 1
+
+    def _step(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
+        self.frames.append(frame.index)
+        self.prompts.extend(prompts)
+        rejected = []
+        for prompt in prompts:
+            try:
+                self._apply(frame, prompt)
+            except EngineError as error:
+                rejected.append((prompt, error))
+        found = tuple(_found(frame, object_id, uv) for object_id, uv in sorted(self.colours.items()))
+        return MaskSet(frame.index, found, {"total": self.seconds}, tuple(rejected))
+
+    def _apply(self, frame: Frame, prompt: Prompt) -> None:
+        match prompt:
+            case Reset():
+                self.colours.clear()
+            case Remove(object_id=object_id):
+                if self.colours.pop(object_id, None) is None:
+                    raise EngineError("UNKNOWN_OBJECT", f"no object {object_id}")
+            case Points(object_id=object_id, points=(first, *_)):
+                self._add(object_id, _chroma_at(frame, first.x, first.y))
+            case Box(object_id=object_id):
+                self._add(
+                    object_id, _chroma_at(frame, (prompt.x0 + prompt.x1) / 2, (prompt.y0 + prompt.y1) / 2)
+                )
+            case Mask(object_id=object_id, mask=mask):
+                rows, columns = np.nonzero(mask)
+                height, width = mask.shape
+                self._add(object_id, _chroma_at(frame, columns.mean() / width, rows.mean() / height))
+            case _:
+                raise EngineError("UNSUPPORTED", "this engine reads no words")
+
+    def _add(self, object_id: int, chroma: tuple[int, int]) -> None:
+        if object_id not in self.colours and len(self.colours) >= self.most:
+            raise EngineError("TOO_MANY_OBJECTS", f"at most {self.most} objects")
+        self.colours[object_id] = chroma
+
+
+def chroma(frame: Frame) -> NDArray[np.int16]:
+    """U and V of an I420 frame: int16 [2, H / 2, W / 2]."""
+    flat = frame.image.reshape(-1)[frame.width * frame.height :]
+    return flat.reshape(2, frame.height // 2, frame.width // 2).astype(np.int16)
+
+
+def is_colour(
+    image: NDArray[np.uint8], colour: tuple[int, int, int], tolerance: int = 30
+) -> NDArray[np.bool_]:
+    """Where an RGB picture has about the colour: bool [H, W]."""
+    return np.asarray(np.abs(image.astype(np.int16) - np.array(colour)).max(axis=2) <= tolerance)
+
+
+def _chroma_at(frame: Frame, x: float, y: float) -> tuple[int, int]:
+    planes = chroma(frame)
+    row = min(int(y * planes.shape[1]), planes.shape[1] - 1)
+    column = min(int(x * planes.shape[2]), planes.shape[2] - 1)
+    return int(planes[0, row, column]), int(planes[1, row, column])
+
+
+def _found(frame: Frame, object_id: int, uv: tuple[int, int]) -> ObjectMask:
+    planes = chroma(frame)
+    near = np.abs(planes - np.array(uv)[:, None, None]).max(axis=0) <= 14
+    mask = near.repeat(2, axis=0).repeat(2, axis=1)
+    state = ObjectState.TRACKING if mask.any() else ObjectState.OCCLUDED
+    return ObjectMask(object_id, mask, 0.99 if mask.any() else 0.01, mask_box(mask), state)
+
+
+def uv_of(colour: tuple[int, int, int]) -> tuple[int, int]:
+    return yuv(colour)[1:]
