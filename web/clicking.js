@@ -1,0 +1,198 @@
+/**
+ * From gestures and the crosshair to prompts. A press freezes the picture under the pointer, so that a click
+ * means what the person saw; the stream goes on behind it, and release brings it back.
+ *
+ * @typedef {import("./geometry.js").Spot} Spot
+ */
+import { clamp01 } from "./geometry.js";
+import { Pointer } from "./pointer.js";
+
+const STEP = 1 / 160;
+
+export class Clicking {
+  #stage;
+  #picture;
+  #objects;
+  #prompter;
+  #fail;
+  #pointer;
+  /** Frozen until the person says so, not only while pressing. */
+  #kept = false;
+  /** Objects whose next mask is shown as a preview on the frozen picture. @type {Set<number>} */
+  #awaited = new Set();
+  /** The first corner of a box made with the keyboard, 0..1. @type {Spot | null} */
+  #corner = null;
+
+  /** What a plain click does. @type {0 | 1} */
+  label = 1;
+  /** @type {(what: "click" | "exclude" | "box") => void} a prompt was carried out */
+  onPrompt = () => {};
+  onFreeze = () => {};
+
+  /**
+   * @param {import("./stage.js").Stage} stage
+   * @param {import("./picture.js").Picture} picture
+   * @param {import("./objects.js").ObjectList} objects
+   * @param {import("./prompter.js").Prompter} prompter
+   * @param {(error: Error) => void} fail
+   */
+  constructor(stage, picture, objects, prompter, fail) {
+    this.#stage = stage;
+    this.#picture = picture;
+    this.#objects = objects;
+    this.#prompter = prompter;
+    this.#fail = fail;
+    this.#pointer = new Pointer(stage.canvas, (event) => stage.spotOf(event), {
+      press: (spot) => this.#press(spot),
+      hold: () => this.onFreeze(),
+      drag: (from, to) => this.#drag(from, to),
+      click: (spot, exclude) => this.#clickAt(spot, exclude),
+      box: (from, to) => this.#boxAt(from, to),
+      hover: (spot) => this.#hover(spot),
+      end: () => this.#end(),
+    });
+  }
+
+  get frozen() {
+    return this.#kept;
+  }
+
+  /** @param {boolean} kept */
+  setFrozen(kept) {
+    this.#kept = kept && this.#stage.shown !== null;
+    if (this.#kept) this.#stage.freeze();
+    else this.#thaw();
+    this.onFreeze();
+  }
+
+  /** Gives up what is half done. @returns {boolean} there was something */
+  cancel() {
+    const busy = this.#pointer.pressed || this.#corner !== null || this.#kept || this.#picture.crosshair !== null;
+    this.#pointer.cancel();
+    this.#corner = this.#picture.crosshair = this.#picture.dragging = null;
+    if (this.#kept) this.setFrozen(false);
+    this.#stage.draw();
+    return busy;
+  }
+
+  /** @param {number} dx @param {number} dy @param {number} steps */
+  moveCrosshair(dx, dy, steps) {
+    const { view } = this.#stage;
+    const at = this.#picture.crosshair ?? { x: 0.5, y: 0.5 };
+    const { x, y } = view.toBox(at);
+    const step = STEP * steps * Math.max(view.rect.width, view.rect.height);
+    const next = view.toPicture({ x: x + dx * step, y: y + dy * step });
+    this.#picture.crosshair = { x: clamp01(next.x), y: clamp01(next.y) };
+    if (this.#corner) this.#picture.dragging = [view.toBox(this.#corner), view.toBox(this.#picture.crosshair)];
+    this.#stage.draw();
+  }
+
+  /** At the crosshair. @param {0 | 1} label */
+  clickCrosshair(label) {
+    const spot = this.#picture.crosshair;
+    if (!spot) return this.moveCrosshair(0, 0, 0);
+    if (this.#corner) return this.markCorner();
+    return this.#click(spot, label);
+  }
+
+  markCorner() {
+    const spot = this.#picture.crosshair;
+    if (!spot) return this.moveCrosshair(0, 0, 0);
+    const from = this.#corner;
+    this.#corner = from ? null : spot;
+    this.#picture.dragging = null;
+    if (from) this.#box(from, spot);
+    this.#stage.draw();
+  }
+
+  /** @param {import("./messages.js").Result} result */
+  readResult(result) {
+    if (!this.#awaited.size || !this.#stage.frozen) return;
+    for (const object of result.objects) {
+      if (this.#awaited.delete(object.object_id)) this.#picture.previews.set(object.object_id, object);
+    }
+    this.#stage.draw();
+  }
+
+  /** @param {Spot} spot */
+  #press(spot) {
+    if (!this.#stage.shown || !this.#stage.view.toPicture(spot).inside) return false;
+    this.#stage.canvas.focus({ preventScroll: true });
+    this.#picture.crosshair = null;
+    this.#stage.freeze();
+    return true;
+  }
+
+  #end() {
+    this.#picture.dragging = null;
+    if (!this.#kept) this.#thaw();
+    this.#stage.draw();
+    this.onFreeze();
+  }
+
+  #thaw() {
+    this.#awaited.clear();
+    this.#picture.previews.clear();
+    this.#stage.thaw();
+  }
+
+  /** @param {Spot | null} spot */
+  #hover(spot) {
+    const hot = spot ? this.#picture.markAt(spot) : null;
+    this.#stage.canvas.classList.toggle("on-mark", hot !== null);
+    if (hot === this.#picture.hot) return;
+    this.#picture.hot = hot;
+    this.#stage.draw();
+  }
+
+  /** @param {Spot} from @param {Spot} to */
+  #drag(from, to) {
+    this.#picture.dragging = [from, to];
+    this.#stage.draw();
+  }
+
+  /** @param {Spot} spot @param {boolean} exclude */
+  #clickAt(spot, exclude) {
+    const mark = this.#picture.markAt(spot);
+    const { selected } = this.#objects;
+    if (mark && selected !== null) {
+      this.#picture.hot = null;
+      return void this.#prompter.deleteMark(selected, mark).catch(this.#fail);
+    }
+    const { x, y } = this.#stage.view.toPicture(spot);
+    return void this.#click({ x: clamp01(x), y: clamp01(y) }, exclude ? 0 : this.label);
+  }
+
+  /** @param {Spot} from @param {Spot} to CSS pixels */
+  #boxAt(from, to) {
+    const { view } = this.#stage;
+    const [a, b] = [view.toPicture(from), view.toPicture(to)];
+    this.#box({ x: clamp01(a.x), y: clamp01(a.y) }, { x: clamp01(b.x), y: clamp01(b.y) });
+  }
+
+  /** @param {Spot} spot @param {0 | 1} label */
+  async #click(spot, label) {
+    const { shown } = this.#stage;
+    if (!shown) return;
+    this.#picture.ripple(spot);
+    await this.#carryOut(this.#prompter.click(spot, label, shown), label ? "click" : "exclude");
+  }
+
+  /** @param {Spot} from @param {Spot} to */
+  async #box(from, to) {
+    const { shown } = this.#stage;
+    if (!shown || from.x === to.x || from.y === to.y) return;
+    await this.#carryOut(this.#prompter.box(from, to, shown), "box");
+  }
+
+  /** @param {Promise<number>} prompt @param {"click" | "exclude" | "box"} what */
+  async #carryOut(prompt, what) {
+    try {
+      const id = await prompt;
+      if (this.#stage.frozen) this.#awaited.add(id);
+      this.onPrompt(what);
+    } catch (error) {
+      this.#fail(/** @type {Error} */ (error));
+    }
+  }
+}

@@ -1,0 +1,315 @@
+/**
+ * The network client of Livemask. Importable from anywhere, without the page:
+ *
+ *     import { Livemask } from "/livemask.js";
+ *     const source = await navigator.mediaDevices.getUserMedia({ video: true });
+ *     const live = await Livemask.connect({ source, onResult: (result) => console.log(result.objects) });
+ *     video.srcObject = live.stream;
+ *     await live.prompt({ prompts: [{ x: 320, y: 240, object_id: 1 }] });
+ *
+ * It reconnects by itself and then brings the objects back: the last mask of each becomes a mask prompt.
+ *
+ * @typedef {import("./messages.js").Result} Result
+ * @typedef {import("./messages.js").Ack} Ack
+ * @typedef {import("./messages.js").Prompt} Prompt
+ * @typedef {"connecting" | "live" | "reconnecting" | "closed"} ConnectionState
+ * @typedef {{why: LivemaskError | null, retryIn: number | null}} StateDetail `retryIn`: seconds to the next try
+ *
+ * @typedef {object} LivemaskConf
+ * @property {MediaStream | MediaStreamTrack | "sample"} source a camera, or the server's built-in clip
+ * @property {string} [url] base address of the server; the page's own by default
+ * @property {string | null} [key] access key, where the server demands one
+ * @property {import("./messages.js").Output} [output]
+ * @property {boolean} [applyMask] false: the picture comes back as it went
+ * @property {"vp8" | "h264" | null} [codec]
+ * @property {(result: Result) => void} [onResult] each processed frame
+ * @property {(state: ConnectionState, detail: StateDetail) => void} [onState]
+ * @property {(stream: MediaStream) => void} [onStream] the masked video, again after each reconnection
+ * @property {(message: import("./messages.js").StateMessage) => void} [onObjects] the object list has changed
+ * @property {(stats: import("./messages.js").Stats) => void} [onStats] once a second
+ * @property {(sender: RTCRtpSender) => void} [onSender] the uplink of a new session, before its first frame
+ */
+import { Backoff } from "./backoff.js";
+import { maskDataUri } from "./mask-image.js";
+import { LivemaskError } from "./messages.js";
+import { area } from "./rle.js";
+import { Session } from "./session.js";
+
+export { LivemaskError };
+
+const ANSWER_MS = 10000;
+/** Trying again does not help with these. */
+const FINAL = new Set(["UNAUTHORIZED", "INVALID_INPUT", "TOO_LARGE", "CLOSED"]);
+
+export class Livemask {
+  #conf;
+  /** @type {MediaStreamTrack | "sample"} */
+  #source;
+  /** @type {ConnectionState} */
+  #state = "connecting";
+  /** @type {Session | null} */
+  #session = null;
+  #backoff = new Backoff();
+  #requests = 0;
+  /** @type {Map<string, {resolve: (ack: Ack) => void, reject: (why: LivemaskError) => void}>} */
+  #waiting = new Map();
+  /** @type {Map<number, import("./rle.js").Rle>} the last mask seen of each object */
+  #masks = new Map();
+  /** @type {Set<number>} objects of the session, as far as this client knows */
+  #objects = new Set();
+  /** @type {import("./messages.js").Output} */
+  #output;
+  #applyMask;
+  /** @type {(() => void) | null} cuts the wait before the next try short */
+  #wake = null;
+
+  /** The masked video. @type {MediaStream} */
+  stream = new MediaStream();
+
+  /**
+   * Resolves when the first session is live; rejects where trying again would not help, and after close().
+   *
+   * @param {LivemaskConf} conf
+   */
+  static async connect(conf) {
+    const live = new Livemask(conf);
+    await live.start();
+    return live;
+  }
+
+  /** @param {LivemaskConf} conf */
+  constructor(conf) {
+    this.#conf = conf;
+    this.#source = conf.source === "sample" ? "sample" : videoTrack(conf.source);
+    this.#output = conf.output ?? { mode: "overlay", hidden: [] };
+    this.#applyMask = conf.applyMask ?? true;
+    addEventListener("online", this.retryNow);
+    addEventListener("pagehide", this.close);
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** Which model the server runs, and why. */
+  get model() {
+    return this.#session?.model ?? null;
+  }
+
+  /** Whether this connection carries a picture of the browser's own, which `replaceSource` can change. */
+  get sendsVideo() {
+    return this.#source !== "sample";
+  }
+
+  /** Opens the connection; `connect` has done it already. */
+  async start() {
+    for (;;) {
+      try {
+        return await this.#openSession();
+      } catch (error) {
+        const why = /** @type {LivemaskError} */ (error);
+        if (this.#isClosed()) throw why;
+        if (FINAL.has(why.code)) {
+          this.close();
+          throw why;
+        }
+        await this.#pause(why);
+        if (this.#isClosed()) throw new LivemaskError("CLOSED", "closed while connecting");
+      }
+    }
+  }
+
+  /**
+   * One input object (docs/protocol.md, section 5). Resolves with the server's answer once the frame with its
+   * effect has left; rejects with LivemaskError where the server refuses it.
+   *
+   * @param {Prompt} message
+   * @returns {Promise<Ack>}
+   */
+  async prompt(message) {
+    const session = this.#session;
+    if (this.#state !== "live" || !session) throw new LivemaskError("NOT_CONNECTED", "not connected to the server");
+    if (message.output) this.#output = { ...this.#output, ...message.output };
+    if (message.apply_mask !== undefined) this.#applyMask = message.apply_mask;
+    const ack = await this.#request(session, message);
+    this.#objects = new Set(ack.object_ids);
+    if (message.reset) this.#masks.clear();
+    for (const id of [message.remove ?? []].flat()) this.#masks.delete(id);
+    return ack;
+  }
+
+  /** @param {number | number[]} ids */
+  remove(ids) {
+    return this.prompt({ remove: ids });
+  }
+
+  reset() {
+    return this.prompt({ reset: true });
+  }
+
+  /** @param {number} objectId @param {import("./rle.js").Rle} rle */
+  async mask(objectId, rle) {
+    return this.prompt({ object_id: objectId, mask_url: await maskDataUri(rle) });
+  }
+
+  /** The mask that was last seen of an object. @param {number} objectId */
+  lastMask(objectId) {
+    return this.#masks.get(objectId) ?? null;
+  }
+
+  /** Another camera over the same session, where the session sends one. @param {MediaStream | MediaStreamTrack} source */
+  async replaceSource(source) {
+    this.#source = videoTrack(source);
+    await this.#session?.replaceTrack(this.#source);
+  }
+
+  /** The browser's own numbers of the connection, null without one. */
+  async report() {
+    return this.#session ? this.#session.stats() : null;
+  }
+
+  /** Cuts the wait before the next try short. */
+  retryNow = () => this.#wake?.();
+
+  /** Safe at any time, any number of times. */
+  close = () => {
+    if (this.#isClosed()) return;
+    removeEventListener("online", this.retryNow);
+    removeEventListener("pagehide", this.close);
+    this.#setState("closed", null, null);
+    this.#dropSession(new LivemaskError("CLOSED", "the connection was closed"));
+    this.#wake?.();
+  };
+
+  async #openSession() {
+    const { url = document.baseURI, key = null, codec = null } = this.#conf;
+    /** @type {Session} */
+    const session = new Session({
+      url,
+      key,
+      codec,
+      source: this.#source,
+      output: this.#output,
+      applyMask: this.#applyMask,
+      onTrack: (track) => this.#replaceStream(session, track),
+      onMessage: (message) => session === this.#session && this.#dispatch(message),
+      onSender: (sender) => this.#conf.onSender?.(sender),
+      onLost: (why) => session === this.#session && this.#reconnect(why),
+    });
+    this.#session = session;
+    await session.open();
+    this.#backoff.reset();
+    await this.#recall(session);
+    if (this.#isClosed()) throw new LivemaskError("CLOSED", "closed while connecting");
+    this.#setState("live", null, null);
+  }
+
+  /** Brings the objects of the session before back. @param {Session} session */
+  async #recall(session) {
+    for (const id of this.#objects) {
+      const rle = this.#masks.get(id);
+      if (!rle) continue;
+      const message = { object_id: id, mask_url: await maskDataUri(rle) };
+      await this.#request(session, message).catch((why) => console.warn(`object ${id} did not come back: ${why.message}`));
+    }
+  }
+
+  /** @param {LivemaskError} why */
+  async #reconnect(why) {
+    this.#dropSession(why);
+    await this.#pause(why);
+    if (this.#isClosed()) return;
+    await this.start().catch((error) => this.#setState("closed", error, null));
+  }
+
+  /** @param {LivemaskError} why */
+  async #pause(why) {
+    this.#dropSession(why);
+    const seconds = this.#backoff.next(why.retryAfter);
+    this.#setState(this.#state === "connecting" ? "connecting" : "reconnecting", why, seconds);
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+    });
+    this.#wake = null;
+  }
+
+  /** @param {LivemaskError} why */
+  #dropSession(why) {
+    this.#session?.close();
+    this.#session = null;
+    for (const { reject } of this.#waiting.values()) reject(why);
+    this.#waiting.clear();
+  }
+
+  /** @param {Session} session @param {object} message @returns {Promise<Ack>} */
+  #request(session, message) {
+    const id = `r${++this.#requests}`;
+    return new Promise((resolve, reject) => {
+      const late = new LivemaskError("TIMEOUT", "the server did not answer");
+      const timer = setTimeout(() => this.#settle(id)?.reject(late), ANSWER_MS);
+      const settled = () => clearTimeout(timer);
+      this.#waiting.set(id, {
+        resolve: (ack) => (settled(), resolve(ack)),
+        reject: (why) => (settled(), reject(why)),
+      });
+      try {
+        session.send({ ...message, request_id: id });
+      } catch (error) {
+        this.#settle(id)?.reject(/** @type {LivemaskError} */ (error));
+      }
+    });
+  }
+
+  /** @param {string} id */
+  #settle(id) {
+    const request = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return request;
+  }
+
+  /** @param {any} message */
+  #dispatch(message) {
+    if (message.type === "result") this.#remember(message);
+    else if (message.type === "ack") this.#settle(message.request_id)?.resolve(message);
+    else if (message.type === "x-fal-error") {
+      this.#settle(message.request_id)?.reject(new LivemaskError(message.error, message.reason));
+    } else if (message.type === "state") {
+      if (this.#state === "live") this.#objects = new Set(message.objects.map((/** @type {any} */ o) => o.object_id));
+      this.#conf.onObjects?.(message);
+    } else if (message.type === "stats") this.#conf.onStats?.(message);
+  }
+
+  /** @param {Result} result */
+  #remember(result) {
+    for (const { object_id, rle } of result.objects) if (rle && area(rle) > 0) this.#masks.set(object_id, rle);
+    this.#conf.onResult?.(result);
+  }
+
+  /** @param {Session} session @param {MediaStreamTrack} track */
+  #replaceStream(session, track) {
+    if (session !== this.#session) return;
+    this.stream = new MediaStream([track]);
+    this.#conf.onStream?.(this.stream);
+  }
+
+  #isClosed() {
+    return this.#state === "closed";
+  }
+
+  /** @param {ConnectionState} state @param {LivemaskError | null} why @param {number | null} retryIn */
+  #setState(state, why, retryIn) {
+    this.#state = state;
+    this.#conf.onState?.(state, { why, retryIn });
+  }
+}
+
+/** @param {MediaStream | MediaStreamTrack} source */
+function videoTrack(source) {
+  const track = source instanceof MediaStream ? source.getVideoTracks()[0] : source;
+  if (!track) throw new LivemaskError("INVALID_INPUT", "the source has no video track");
+  return track;
+}

@@ -1,0 +1,258 @@
+/** The page: makes the parts and ties them together. */
+import { Recorder, savePicture, toggleFullScreen, togglePictureInPicture } from "./capture.js";
+import { Clicking } from "./clicking.js";
+import { Controls, MODES } from "./controls.js";
+import { button, need } from "./dom.js";
+import { Drawing } from "./drawing.js";
+import { Frames } from "./frames.js";
+import { Hints } from "./hints.js";
+import { History } from "./history.js";
+import { Hud } from "./hud.js";
+import { LivemaskError } from "./messages.js";
+import { Meter } from "./meter.js";
+import { ObjectList } from "./objects.js";
+import { Panel } from "./panel.js";
+import { Picture } from "./picture.js";
+import { Prompter } from "./prompter.js";
+import { loadSettings, saveSettings } from "./settings.js";
+import { SourcePanel } from "./source-panel.js";
+import { Stage } from "./stage.js";
+import { Status } from "./status.js";
+import { Studio } from "./studio.js";
+import { applyTheme, nextTheme } from "./theme.js";
+import { drawThumbnails } from "./thumbnails.js";
+
+const settings = loadSettings();
+const status = new Status();
+const frames = new Frames();
+const objects = new ObjectList();
+const history = new History();
+const meter = new Meter();
+const hud = new Hud(need("hud", HTMLElement));
+const recorder = new Recorder();
+const hints = new Hints(settings.hintsSeen, (text) => status.hint(text));
+const returned = need("returned", HTMLVideoElement);
+const stage = new Stage(need("overlay", HTMLCanvasElement), returned);
+const picture = new Picture(stage, frames, objects, settings);
+const studio = new Studio(() => ({
+  output: drawing.output,
+  applyMask: !drawing.here,
+  onResult: readResult,
+  onStream: (stream) => stage.setStream(stream),
+  onObjects: (message) => objects.readState(message),
+  onStats: (stats) => (meter.stats = stats),
+}));
+const drawing = new Drawing(studio, objects, settings, picture);
+const prompter = new Prompter(objects, history, () => studio.live);
+const clicking = new Clicking(stage, picture, objects, prompter, fail);
+const panel = new Panel(need("objects", HTMLElement), {
+  select: (id) => objects.select(id),
+  act: (id, action) => attempt(actOnObject(id, action)),
+  rename: (id, name) => objects.update(id, { name: name.trim() || `Object ${id}` }),
+});
+const sourcePanel = new SourcePanel(settings, (kind, wish) => studio.start(kind, wish), orient);
+const controls = new Controls(carryOut, setMode);
+
+stage.onPicture = () => {
+  meter.shown(null);
+  studio.pictured();
+};
+clicking.onFreeze = render;
+clicking.onPrompt = (what) => {
+  hints.done(what === "box" ? "click" : what === "exclude" ? "refine" : "click");
+  hints.offer("refine");
+};
+studio.addEventListener("change", render);
+studio.addEventListener("source", newSource);
+studio.addEventListener("note", (event) => status.toast(/** @type {CustomEvent} */ (event).detail));
+objects.addEventListener("change", () => {
+  panel.render(objects);
+  attempt(drawing.sync());
+  stage.draw();
+  render();
+});
+history.addEventListener("change", render);
+document.addEventListener("visibilitychange", () => studio.watched());
+button("retry").addEventListener("click", () => studio.retry(need("key", HTMLInputElement).value));
+button("hint-close").addEventListener("click", () => (hints.done(), keepSettings()));
+need("compare-slider", HTMLInputElement).addEventListener("input", (event) => {
+  picture.compare = Number(/** @type {HTMLInputElement} */ (event.target).value) / 100;
+  stage.draw();
+});
+for (const name of /** @type {const} */ (["patterns", "numbers", "glyphs"])) {
+  const box = need(name, HTMLInputElement);
+  box.checked = settings[name];
+  box.addEventListener("change", () => {
+    settings[name] = box.checked;
+    viewChanged();
+  });
+}
+setInterval(tick, 1000);
+applyTheme(settings.theme);
+hud.toggle(settings.hud);
+sourcePanel.refresh(studio);
+render();
+
+/** @param {import("./messages.js").Result} result */
+function readResult(result) {
+  frames.add(result);
+  objects.readResult(result);
+  clicking.readResult(result);
+}
+
+function newSource() {
+  orient();
+  sourcePanel.refresh(studio);
+}
+
+function orient() {
+  stage.orient({ mirror: settings.mirror && studio.selfView, turn: settings.turn });
+  keepSettings();
+}
+
+function render() {
+  const pictured = stage.shown !== null && studio.kind !== null;
+  const name = studio.condition(stage.frozen);
+  status.show(name, name === "failed" ? studio.reason : "");
+  need("stage", HTMLElement).classList.toggle("dimmed", ["reconnecting", "stalled"].includes(name));
+  need("empty", HTMLElement).hidden = objects.size > 0;
+  button("reset-all").hidden = objects.size === 0;
+  button("new-object").ariaPressed = String(objects.selected === null);
+  need("model-note", HTMLElement).textContent = studio.live?.model ? `Model: ${studio.live.model.name}` : "";
+  if (name === "live") hints.offer("click");
+  controls.render({
+    pictured,
+    frozen: clicking.frozen,
+    label: clicking.label,
+    mode: settings.mode,
+    compare: picture.compare !== null,
+    instant: drawing.instant,
+    ownPicture: studio.source !== null,
+    recording: recorder.recording,
+    hud: settings.hud,
+    canUndo: history.canUndo,
+    canRedo: history.canRedo,
+  });
+}
+
+async function tick() {
+  const reading = meter.read((await studio.live?.report().catch(() => null)) ?? null);
+  hud.render(reading);
+  const { latency, fpsShown } = reading;
+  const wait = studio.retryIn;
+  status.pulse(
+    wait !== null ? `next try in ${wait} s` : studio.live?.state === "live" ? `${Math.round(fpsShown)} fps${latency ? ` · ${Math.round(latency.ms)} ms` : ""}` : "",
+  );
+  panel.tick(objects, performance.now());
+  drawThumbnails(panel, objects, frames, stage);
+  render();
+}
+
+/** @param {import("./messages.js").Mode} mode */
+function setMode(mode) {
+  settings.mode = mode;
+  viewChanged();
+}
+
+function viewChanged() {
+  keepSettings();
+  attempt(drawing.sync());
+  stage.draw();
+  render();
+}
+
+function keepSettings() {
+  settings.hintsSeen = hints.seen;
+  saveSettings(settings);
+}
+
+/** @param {number} id @param {import("./panel.js").ObjectAction} action */
+async function actOnObject(id, action) {
+  if (action === "hide") objects.update(id, { hidden: !objects.get(id)?.hidden });
+  if (action === "solo") objects.setSolo(objects.solo === id ? null : id);
+  if (action === "pin") await prompter.pin(id);
+  if (action === "again") await prompter.startAgain(id);
+  if (action === "remove") await prompter.remove(id);
+}
+
+/** @type {Record<import("./controls.js").AnyCommand, (order: {amount?: number, dx?: number, dy?: number}) => unknown>} */
+const COMMANDS = {
+  include: () => clicking.clickCrosshair(1),
+  exclude: () => clicking.clickCrosshair(0),
+  corner: () => clicking.markCorner(),
+  move: ({ dx = 0, dy = 0, amount = 1 }) => clicking.moveCrosshair(dx, dy, amount),
+  "toggle-include": () => (clicking.label = 1),
+  "toggle-exclude": () => (clicking.label = 0),
+  undo: () => history.undo(),
+  redo: () => history.redo(),
+  new: () => (objects.select(null), hints.done("more")),
+  select: ({ amount = 0 }) => objects.select(amount),
+  remove: () => onSelected("remove"),
+  hide: () => onSelected("hide"),
+  solo: () => onSelected("solo"),
+  clear: () => prompter.reset(),
+  freeze: () => (clicking.setFrozen(!clicking.frozen), hints.done("freeze")),
+  cancel: () => clicking.cancel(),
+  help: () => need("shortcuts", HTMLDialogElement).showModal(),
+  stats: () => ((settings.hud = !settings.hud), hud.toggle(settings.hud), keepSettings()),
+  compare: () => setCompare(picture.compare === null),
+  instant: () => {},
+  pip: () => togglePictureInPicture(returned),
+  full: () => toggleFullScreen(need("stage", HTMLElement)),
+  record: () => (recorder.recording ? recorder.stop() : recorder.start(stage.canvas)),
+  snapshot: () => saveCanvas(picture.snapshot()),
+  "snapshot-alpha": () => saveCanvas(picture.snapshotObjects()),
+  mode: () => setMode(MODES[(MODES.findIndex(([mode]) => mode === settings.mode) + 1) % MODES.length][0]),
+  theme: () => ((settings.theme = nextTheme(settings.theme)), applyTheme(settings.theme), keepSettings()),
+  stop: () => stop(),
+  turn: () => ((settings.turn = /** @type {any} */ ((settings.turn + 90) % 360)), orient()),
+};
+
+/** @param {{command: import("./controls.js").AnyCommand, amount?: number, dx?: number, dy?: number}} order */
+function carryOut(order) {
+  attempt(Promise.resolve().then(() => COMMANDS[order.command](order)).then(render));
+}
+
+/** @param {"remove" | "hide" | "solo"} action */
+function onSelected(action) {
+  const id = objects.selected;
+  return id === null ? undefined : actOnObject(id, action);
+}
+
+/** @param {boolean} on */
+function setCompare(on) {
+  picture.compare = on ? Number(need("compare-slider", HTMLInputElement).value) / 100 : null;
+  viewChanged();
+}
+
+/** @param {OffscreenCanvas | null} canvas */
+function saveCanvas(canvas) {
+  if (!canvas) throw new LivemaskError("NO_PICTURE", "there is no picture to save");
+  return savePicture(canvas);
+}
+
+function stop() {
+  if (recorder.recording) recorder.stop();
+  clicking.cancel();
+  studio.stop();
+  stage.setStream(null);
+  stage.clear();
+  frames.clear();
+  meter.reset();
+  hud.clear();
+  history.clear();
+  hints.clear();
+  objects.clear();
+  sourcePanel.refresh(studio);
+}
+
+/** @param {Promise<unknown>} promise */
+function attempt(promise) {
+  promise.catch(fail);
+}
+
+/** @param {Error} error */
+function fail(error) {
+  if (!(error instanceof LivemaskError)) console.error(error);
+  status.toast(error.message);
+}

@@ -1,0 +1,81 @@
+/** Which camera, how large, how fast, which way round. */
+import { listCameras, onCamerasChanged } from "./camera.js";
+import { button, need } from "./dom.js";
+
+const SIZES = ["320x240", "640x360", "640x480", "960x540", "1280x720", "1920x1080"];
+const RATES = [10, 15, 24, 30, 60];
+/** Choices of the list that are no cameras. */
+const SCREEN = "screen";
+const SAMPLE = "sample";
+
+export class SourcePanel {
+  #camera = need("camera", HTMLSelectElement);
+  #size = need("size", HTMLSelectElement);
+  #rate = need("rate", HTMLSelectElement);
+
+  /**
+   * @param {import("./settings.js").Settings} settings
+   * @param {(kind: import("./studio.js").SourceKind, wish: import("./camera.js").CameraWish) => void} start
+   * @param {() => void} changed the way round has changed
+   */
+  constructor(settings, start, changed) {
+    fill(this.#size, SIZES.map((size) => [size, size.replace("x", " × ")]));
+    fill(this.#rate, RATES.map((rate) => [String(rate), `${rate} fps`]));
+    this.#size.value = settings.size;
+    this.#rate.value = String(settings.rate);
+    const mirror = need("mirror", HTMLInputElement);
+    mirror.checked = settings.mirror;
+    mirror.addEventListener("change", () => {
+      settings.mirror = mirror.checked;
+      changed();
+    });
+    for (const select of [this.#camera, this.#size, this.#rate]) {
+      select.addEventListener("change", () => {
+        settings.size = this.#size.value;
+        settings.rate = Number(this.#rate.value);
+        if (this.#camera.value) start(this.#kind(), this.wish());
+      });
+    }
+    button("start-camera").addEventListener("click", () => start("camera", this.wish("")));
+    button("start-screen").addEventListener("click", () => start("screen", this.wish()));
+    button("start-sample").addEventListener("click", () => start("sample", {}));
+    onCamerasChanged(() => this.refresh());
+  }
+
+  /** @param {string} [camera] a device, "" for whichever the browser prefers @returns {import("./camera.js").CameraWish} */
+  wish(camera = this.#camera.value) {
+    const [width, height] = this.#size.value.split("x").map(Number);
+    const isDevice = camera && camera !== SCREEN && camera !== SAMPLE;
+    return { ...(isDevice ? { deviceId: camera } : {}), width, height, frameRate: Number(this.#rate.value) };
+  }
+
+  /** The cameras as the browser names them now, and which one is on. @param {import("./studio.js").Studio} [studio] */
+  async refresh(studio) {
+    const cameras = await listCameras();
+    const named = cameras.filter(({ id }) => id);
+    const off = /** @type {[string, string][]} */ (studio?.kind ? [] : [["", "Off"]]);
+    fill(this.#camera, [...off, ...named.map(({ id, name }) => /** @type {[string, string]} */ ([id, name])), [SCREEN, "Shared screen"], [SAMPLE, "Sample clip of the server"]]);
+    const track = studio?.source?.getVideoTracks()[0];
+    const { deviceId = "", width, height, frameRate } = track?.getSettings() ?? {};
+    this.#camera.value = studio?.kind === "camera" ? deviceId : (studio?.kind ?? "");
+    const sized = width && height ? ` · ${width} × ${height}${frameRate ? `, ${Math.round(frameRate)} fps` : ""}` : "";
+    need("source-note", HTMLElement).textContent = studio?.kind ? this.#name() + sized : "Off";
+    this.#size.disabled = this.#rate.disabled = studio?.kind === SAMPLE;
+    need("mirror", HTMLInputElement).disabled = studio?.kind !== null && studio?.kind !== "camera";
+  }
+
+  #name() {
+    return this.#camera.selectedOptions[0]?.textContent?.replace(/ \(.*\)$/, "") ?? "";
+  }
+
+  /** @returns {import("./studio.js").SourceKind} */
+  #kind() {
+    const { value } = this.#camera;
+    return value === SCREEN || value === SAMPLE ? value : "camera";
+  }
+}
+
+/** @param {HTMLSelectElement} select @param {[value: string, words: string][]} choices */
+function fill(select, choices) {
+  select.replaceChildren(...choices.map(([value, words]) => new Option(words, value)));
+}
