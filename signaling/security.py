@@ -1,4 +1,4 @@
-"""Who may speak to the service: hosts, origins, API keys, rates.
+"""Who may speak to the service: hosts, origins, API keys.
 
 Pure decisions over header values, and `Guard`, the one ASGI middleware that applies them to every request.
 
@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import ipaddress
 import socket
-import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
@@ -62,24 +61,6 @@ class ApiKeys:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
-
-
-class TokenBucket:
-    """`rate` events per second in the long run, `burst` at once; the clock is given."""
-
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._burst, self._clock = rate, burst, clock
-        self._tokens, self._at = burst, clock()
-
-    def take(self) -> float:
-        """Take one event: 0.0 when it may happen, else the seconds until the next may."""
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
-            return 0.0
-        return (1.0 - self._tokens) / self._rate
 
 
 def host_name(host: str) -> str:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from types import FrameType
 
 import uvicorn
-from engine.worker import Worker
 
+from engine.worker import Worker
 from signaling.app import create_app
 from signaling.boot import boot_model
 from signaling.command import CommandError
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """uvicorn raises the signal again when it has shut down; then, or before it began, this ends the process."""
+    """End the process: before uvicorn took over, or when it has shut down and raises the signal again."""
     raise SystemExit(0)
 
 

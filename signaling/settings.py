@@ -50,7 +50,6 @@ class Settings:
     max_cond_frames: int = _setting(4, "prompted frames that each object keeps in its memory", int)
     max_objects: int = _setting(16, "objects that one session may follow", int)
     max_sessions: int = _setting(8, "sessions at once; one more is answered 503", int)
-    connect_timeout: float = _setting(20.0, "a session without a connection is dropped after this", float)
     max_duration: float = _setting(0.0, "a session ends after this; 0 means never", float)
     offers_per_second: float = _setting(5.0, "offers answered per second; more are answered 429", float)
     api_keys: tuple[str, ...] = _setting((), "comma-separated API keys; prefer LIVEMASK_API_KEYS", _texts)
@@ -64,8 +63,7 @@ class Settings:
         self._require(0 <= self.port <= 65535, "port", "0 to 65535")
         for name in ("max_objects", "max_sessions"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("connect_timeout", "offers_per_second"):
-            self._require(getattr(self, name) > 0, name, "more than 0")
+        self._require(self.offers_per_second > 0, "offers_per_second", "more than 0")
         self._require(self.max_duration >= 0, "max_duration", "0 or more")
         self._require(self.image_size is None or self.image_size >= 64, "image_size", "at least 64")
         self._require(self.log_level in LOG_LEVELS, "log_level", " or ".join(LOG_LEVELS))

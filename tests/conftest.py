@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
-from engine import nets
 from omegaconf import OmegaConf
+
+from engine import nets
+
+# OpenMP's threads spin while they wait: on a machine with as many busy processes as cores, two of them are
+# several times slower than one. Set for the processes that tests start, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 class Checkpoint(NamedTuple):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from starlette.datastructures import Headers
 
-from signaling.security import ApiKeys, TokenBucket, fetch_site_allowed, host_allowed, origin_allowed
+from signaling.security import ApiKeys, fetch_site_allowed, host_allowed, origin_allowed
 from signaling.settings import Settings
 
 KEY = "0123456789abcdef0123"
@@ -84,14 +84,3 @@ def test_both_spellings_of_a_key(header: str) -> None:
 )
 def test_anything_else_is_refused(header: str | None) -> None:
     assert ApiKeys([KEY]).match(header) is None
-
-
-def test_token_bucket() -> None:
-    now = 0.0
-    bucket = TokenBucket(rate=2.0, burst=3.0, clock=lambda: now)
-    assert [bucket.take() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
-    now = 0.5
-    assert bucket.take() == 0.0
-    assert bucket.take() == 0.5
-    now = 100.0
-    assert [bucket.take() > 0 for _ in range(4)] == [False, False, False, True]

@@ -47,8 +47,9 @@ def test_loopback_needs_none(host: str) -> None:
     [
         (["--port", "http"], "port: expected int, got 'http'"),
         (["--port", "70000"], "port: expected 0 to 65535, got 70000"),
+        (["--max-cond-frames", "1"], "max_cond_frames: expected at least 2, got 1"),
         (["--max-sessions", "0"], "max_sessions: expected at least 1, got 0"),
-        (["--connect-timeout", "-1"], "connect_timeout"),
+        (["--offers-per-second", "0"], "offers_per_second"),
         (["--allowed-origins", "example.org"], "allowed_origins"),
         (["--allowed-origins", "https://example.org/page"], "allowed_origins"),
         (["--log-level", "loud"], "log_level"),

@@ -10,12 +10,13 @@ import av
 import numpy as np
 import pytest
 from conftest import Checkpoint
+from numpy.typing import NDArray
+from PIL import Image
+
 from engine.masks import rle_to_mask
 from engine.models import load_model
 from engine.tracker import Tracker
 from engine.types import Box, Frame, Mask, Point, Points
-from numpy.typing import NDArray
-from PIL import Image
 from signaling.cli import main
 from signaling.command import CommandError
 from signaling.track import Mark, read_marks
@@ -190,14 +191,16 @@ def test_mistakes_are_named_and_leave_no_file(
     said: str,
 ) -> None:
     clip, out = write_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
-    model = [] if "--model" in flags else ["--checkpoint", tiny_checkpoint.weights, "--config", tiny_checkpoint.config]
-    assert main(["track", str(clip), "-o", str(out), *map(str, model), *flags]) == 2
+    model = ["--checkpoint", str(tiny_checkpoint.weights), "--config", str(tiny_checkpoint.config)]
+    chosen = [] if "--model" in flags else model
+    assert main(["track", str(clip), "-o", str(out), *chosen, *flags]) == 2
     assert said in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "no such file"), (b"not a film at all", "not a media file"), (b"", "not a media")]
+    ("content", "said"),
+    [(None, "no such file"), (b"not a film at all", "not a media file"), (b"", "not a media")],
 )
 def test_bad_inputs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str

@@ -1,0 +1,67 @@
+"""The HTTP application, built from data: routes, middleware, one state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from engine.worker import Worker
+from signaling.errors import on_exception, on_http_exception
+from signaling.metrics import Metrics
+from signaling.routes import health, page, sessions
+from signaling.security import Guard
+from signaling.sessions import Registry
+from signaling.settings import Settings
+from signaling.state import AppState
+from stream.bucket import Bucket
+
+PROTECTED = ("/sessions", "/metrics")
+
+
+def create_app(settings: Settings, worker: Worker) -> Starlette:
+    """The service around one engine thread; the worker is started and stopped with the application."""
+    registry = Registry(settings.max_sessions, settings.max_duration)
+    app = Starlette(
+        routes=[*health.routes, *sessions.routes, *page.routes],
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["authorization", "content-type"],
+                expose_headers=["location", "retry-after"],
+            ),
+            Middleware(Guard, settings=settings, protected=_protected),
+        ],
+        exception_handlers={HTTPException: on_http_exception, Exception: on_exception},
+        lifespan=_lifespan,
+    )
+    app.state.livemask = AppState(
+        settings=settings,
+        worker=worker,
+        sessions=registry,
+        metrics=Metrics(registry),
+        offers=Bucket(settings.offers_per_second, burst=2 * settings.offers_per_second),
+    )
+    return app
+
+
+def _protected(path: str) -> bool:
+    return path.startswith(PROTECTED)
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    state: AppState = app.state.livemask
+    state.worker.start()
+    try:
+        yield
+    finally:
+        await state.sessions.close_all("shutdown")
+        await asyncio.to_thread(state.worker.stop)

@@ -1,0 +1,173 @@
+"""The sessions there are: admitted within the limit, found by id, closed, counted when they are gone.
+
+Knows peers and lanes as things that run and close; knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engine.worker import Lane
+from stream.peer import Peer
+
+logger = logging.getLogger("livemask")
+
+CLOSE_ALL_SECONDS = 5.0
+
+
+class ServerFull(Exception):
+    """The limit of sessions is reached."""
+
+
+class FrameCounts(NamedTuple):
+    """Frames of all sessions, by what became of them."""
+
+    received: int = 0
+    tracked: int = 0
+    sent: int = 0
+    dropped_in: int = 0
+    dropped_out: int = 0
+
+    def plus(self, other: FrameCounts) -> FrameCounts:
+        return FrameCounts(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+@dataclass(slots=True, eq=False)
+class Opened:
+    """What the maker of a session gives the registry: a peer that has answered, its lane and its answer."""
+
+    peer: Peer
+    lane: Lane
+    answer: str
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One running session."""
+
+    opened: Opened
+    key: str | None
+    started_at: float
+    task: asyncio.Task[None]
+
+
+class Registry:
+    """All sessions of the service.
+
+    Args:
+        limit: sessions at once, counting those whose offer is still being answered.
+        max_duration: seconds after which a session is ended; 0 for never.
+    """
+
+    def __init__(self, limit: int, max_duration: float = 0.0) -> None:
+        self.limit = limit
+        self.ended: Counter[str] = Counter()
+        self._max_duration = max_duration
+        self._entries: dict[str, Entry] = {}
+        self._opening = 0
+        self._closed = False
+        self._past = FrameCounts()
+
+    def __len__(self) -> int:
+        """Places taken: sessions, and offers that are being answered."""
+        return len(self._entries) + self._opening
+
+    async def open(self, make: Callable[[str], Awaitable[Opened]], key: str | None = None) -> tuple[str, str]:
+        """Take a place, make a session with a new id and run it; gives the id and the SDP answer.
+
+        The place is taken before the offer is answered, so that no more are let in than there is room for.
+
+        Raises:
+            ServerFull: there is no place, or the service is shutting down.
+        """
+        if self._closed or len(self) >= self.limit:
+            raise ServerFull
+        self._opening += 1
+        session_id = secrets.token_hex(16)
+        try:
+            opened = await make(session_id)
+        finally:
+            self._opening -= 1
+        task = asyncio.create_task(self._live(session_id, opened), name=f"session {session_id}")
+        self._entries[session_id] = Entry(opened, key, time.monotonic(), task)
+        if self._closed:
+            opened.peer.close("shutdown")
+        return session_id, opened.answer
+
+    def find(self, session_id: str) -> Peer | None:
+        """The peer of a session that runs."""
+        entry = self._entries.get(session_id)
+        return entry.opened.peer if entry else None
+
+    def peers(self) -> list[Peer]:
+        """The peers of all sessions that run, oldest first."""
+        return [entry.opened.peer for entry in self._entries.values()]
+
+    async def close(self, session_id: str, reason: str) -> bool:
+        """End a session and wait until everything of it is freed; False when there is none."""
+        entry = self._entries.get(session_id)
+        if entry is None:
+            return False
+        entry.opened.peer.close(reason)
+        await asyncio.wait([entry.task])
+        return True
+
+    async def close_all(self, reason: str) -> None:
+        """Let nobody in any more and end every session; those that do not end in time are cancelled."""
+        self._closed = True
+        entries = list(self._entries.values())
+        for entry in entries:
+            entry.opened.peer.close(reason)
+        if not entries:
+            return
+        _, late = await asyncio.wait([entry.task for entry in entries], timeout=CLOSE_ALL_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def frame_counts(self) -> FrameCounts:
+        """Of the sessions that run and of those that have ended."""
+        total = self._past
+        for peer in self.peers():
+            total = total.plus(_counts(peer))
+        return total
+
+    async def _live(self, session_id: str, opened: Opened) -> None:
+        """Run one session to its end; whatever the end is, nothing of it stays."""
+        peer, reason = opened.peer, "cancelled"
+        timer = (
+            asyncio.get_running_loop().call_later(self._max_duration, peer.close, "time limit reached")
+            if self._max_duration
+            else None
+        )
+        try:
+            reason = await peer.run()
+        except Exception:
+            reason = "failed"
+            logger.exception("session %s failed", session_id)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            opened.lane.close()
+            self._past = self._past.plus(_counts(peer))
+            # Of "failed: OSError" only the first part: a metric's label must not grow with what fails.
+            self.ended[reason.partition(":")[0]] += 1
+            del self._entries[session_id]
+
+
+def _counts(peer: Peer) -> FrameCounts:
+    stats = peer.snapshot()["stats"]
+    return FrameCounts(
+        received=stats["frames_in"],
+        tracked=stats["frames_model"],
+        sent=stats["frames_out"],
+        dropped_in=stats["dropped_in"],
+        dropped_out=stats["dropped_out"],
+    )
