@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 
 import numpy as np
@@ -36,7 +35,9 @@ def decode(url: str) -> NDArray[np.bool_]:
         data = base64.b64decode(url[len(PREFIX) :], validate=True)
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             mask = _pixels(picture)
-    except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except MaskError:
+        raise
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise MaskError(f"expected base64 of a PNG ({error})") from error
     if not mask.any():
         raise MaskError("expected at least one pixel above 127, got none")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -102,6 +103,7 @@ class Peer:
         if self.session is None:
             raise RuntimeError("expected answer() to have been called before run()")
         reason, heart = "cancelled", asyncio.create_task(self._beat())
+        heart.add_done_callback(self._on_heart_stopped)
         try:
             reason = await self._live(self.session)
             return reason
@@ -201,22 +203,26 @@ class Peer:
         return await session.run()
 
     async def _beat(self) -> None:
-        """Once a second: a ping, the stats, and a look whether anything still comes from the other side."""
-        received, silent_for = -1, 0.0
+        """Once a second: a look whether anything still comes from the other side, a ping, the stats."""
+        received, heard_at = -1, time.monotonic()
+        await self._connected.wait()
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            if not self._connected.is_set():
-                continue
             now = await self._packets_received()
-            silent_for = silent_for + HEARTBEAT_SECONDS if now == received else 0.0
-            received = now
-            if silent_for >= SILENCE_SECONDS:
+            if now != received:
+                received, heard_at = now, time.monotonic()
+            elif time.monotonic() - heard_at >= SILENCE_SECONDS:
                 self.close(f"peer lost: nothing received for {SILENCE_SECONDS:g} s")
             if self._dialogue is not None:
                 self._dialogue.ping()
             if self._results is not None:
                 data = wire.encode(replies.stats(self._stats.snapshot()), binary=self._options.binary)
                 _sender(self._results, RESULTS_BUFFER)(data)
+
+    def _on_heart_stopped(self, heart: asyncio.Task[None]) -> None:
+        if not heart.cancelled() and heart.exception() is not None:
+            log.error("session %s: heartbeat failed", self.session_id, exc_info=heart.exception())
+            self.close("failed: heartbeat")
 
     async def _packets_received(self) -> int:
         """Packets of any kind that came: media, RTCP, or SCTP, which acknowledges our pings by itself."""

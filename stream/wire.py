@@ -98,7 +98,7 @@ class Fields:
         value = self._required(field, "a number")
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.refuse("INVALID_INPUT", field, "a number", value)
-        if not (math.isfinite(value) and low <= value <= high):
+        if not low <= value <= high:  # which NaN is not either
             self.refuse("OUT_OF_RANGE", field, f"{low:g}..{high:g}", value)
         return float(value)
 

@@ -1,4 +1,4 @@
-"""The faked edges of the stream tests: a camera that shows coloured squares, and an engine that finds colours.
+"""The faked edges of the stream tests: a camera that films coloured squares, an engine that finds colours.
 
 The engine is fake but its geometry is real: an object is what has the colour under the click, so that a mask
 in the wrong place, of the wrong size or of another frame shows.
@@ -18,7 +18,6 @@ from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 from engine.masks import mask_box
-from engine.palette import yuv
 from engine.types import (
     Box,
     EngineError,
@@ -39,7 +38,7 @@ GREY = (128, 128, 128)
 
 
 class Scene:
-    """A red and a green square on grey; the red one moves right `speed` pixels a frame and comes round again."""
+    """A red and a green square on grey; the red one moves right `speed` pixels a frame, round and round."""
 
     def __init__(self, width: int = 320, height: int = 240, speed: int = 2) -> None:
         self.width, self.height, self.speed = width, height, speed
@@ -133,9 +132,8 @@ class ColourEngine:
             case Points(object_id=object_id, points=(first, *_)):
                 self._add(object_id, _chroma_at(frame, first.x, first.y))
             case Box(object_id=object_id):
-                self._add(
-                    object_id, _chroma_at(frame, (prompt.x0 + prompt.x1) / 2, (prompt.y0 + prompt.y1) / 2)
-                )
+                x, y = (prompt.x0 + prompt.x1) / 2, (prompt.y0 + prompt.y1) / 2
+                self._add(object_id, _chroma_at(frame, x, y))
             case Mask(object_id=object_id, mask=mask):
                 rows, columns = np.nonzero(mask)
                 height, width = mask.shape
@@ -155,13 +153,6 @@ def chroma(frame: Frame) -> NDArray[np.int16]:
     return flat.reshape(2, frame.height // 2, frame.width // 2).astype(np.int16)
 
 
-def is_colour(
-    image: NDArray[np.uint8], colour: tuple[int, int, int], tolerance: int = 30
-) -> NDArray[np.bool_]:
-    """Where an RGB picture has about the colour: bool [H, W]."""
-    return np.asarray(np.abs(image.astype(np.int16) - np.array(colour)).max(axis=2) <= tolerance)
-
-
 def _chroma_at(frame: Frame, x: float, y: float) -> tuple[int, int]:
     planes = chroma(frame)
     row = min(int(y * planes.shape[1]), planes.shape[1] - 1)
@@ -175,7 +166,3 @@ def _found(frame: Frame, object_id: int, uv: tuple[int, int]) -> ObjectMask:
     mask = near.repeat(2, axis=0).repeat(2, axis=1)
     state = ObjectState.TRACKING if mask.any() else ObjectState.OCCLUDED
     return ObjectMask(object_id, mask, 0.99 if mask.any() else 0.01, mask_box(mask), state)
-
-
-def uv_of(colour: tuple[int, int, int]) -> tuple[int, int]:
-    return yuv(colour)[1:]
