@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from sam2.modeling.sam2_base import SAM2Base
-from torch import Tensor, nn
+from torch import nn
 
 from engine.pico import PicoConfig, build_pico, resize
+from engine.training.material import Material
 from engine.training.plan import Stage, learning_rate, stage_at
 from engine.training.scenes import SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
-from engine.training.textures import Pictures
 from engine.training.unroll import Lesson, Outcome, unroll
 
 LOG = ("step", "stage", "seconds", "lr", "mask", "iou", "score", "first_iou", "tracked_iou", "grad")
@@ -41,11 +42,11 @@ class RunConfig:
 class Run:
     """The state of a run: network, averaged network, optimiser, step, random numbers."""
 
-    def __init__(self, config: RunConfig, pictures: Pictures, cutouts: Tensor | None, device: torch.device):
-        self.config, self.pictures, self.device = config, pictures, device
+    def __init__(self, config: RunConfig, material: Material, device: torch.device) -> None:
+        self.config, self.material, self.device = config, material.to(device), device
         torch.manual_seed(config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.wardrobe = Wardrobe(pictures, self.generator, cutouts=cutouts)
+        self.wardrobe = Wardrobe(self.material.pictures, self.generator, cutouts=self.material.cutouts)
         self.pico = PicoConfig()
         self.net = build_pico(self.pico)
         prime(self.net)
@@ -65,6 +66,13 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
         self.step = state["step"]
+
+    def start_from(self, weights: Path) -> None:
+        """Begin with a weights file as `export` writes it; the optimiser starts fresh."""
+        loaded = load_file(weights)
+        state = {name: v.float() if v.is_floating_point() else v for name, v in loaded.items()}
+        self.net.load_state_dict(state)
+        self.average.load_state_dict(state)
 
     def save(self, path: Path) -> None:
         state = {
@@ -113,7 +121,7 @@ class Run:
         scene = SceneConfig(size=stage.size, frames=stage.frames, leave=stage.leave, speed=stage.speed)
         with torch.no_grad():
             self.wardrobe.renew(4, self.generator)
-            clips = make_clips(self.pictures, self.wardrobe, stage.clips, scene, self.generator)
+            clips = make_clips(self.material, self.wardrobe, stage.clips, scene, self.generator)
         lesson = draw_lesson(stage, progress, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
             return unroll(self.net, clips, lesson, self.generator)

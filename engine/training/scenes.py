@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.training.material import Material
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures
 
@@ -39,22 +40,26 @@ class SceneConfig:
     leave: float = 0.2  # share of objects that go out of the picture, and come back if there is time
     twin: float = 0.25  # share of clips with a distractor dressed like an object
     wobble: float = 0.4  # share of sprites that deform
+    stills: float = 0.25  # share of clips over a marked still, where there are any
 
 
 def make_clips(
-    pictures: Pictures, wardrobe: Wardrobe, batch: int, config: SceneConfig, g: torch.Generator
+    material: Material, wardrobe: Wardrobe, batch: int, config: SceneConfig, g: torch.Generator
 ) -> Clips:
-    """Render `batch` clips on the device that the pictures are on."""
-    device = pictures.data.device
-    frames, size = config.frames, config.size
+    """Render `batch` clips on the device that the material is on.
+
+    Where the background is a marked still, the marked thing takes the place of the first object.
+    """
+    device = material.pictures.data.device
+    frames = config.frames
     sprites = _cast(wardrobe, batch, config, g)
     ids = torch.tensor([1, 1, 2, 2, 0, 0]).expand(batch, LAYERS)
     poses = _choreograph(batch, config, g)
     order = _stacking(batch, g)
     rows = torch.arange(batch)[:, None]
     sprites, ids, poses = sprites[rows.to(device), order.to(device)], ids[rows, order], poses[rows, order]
-    image = _backgrounds(pictures, batch, config, g).flatten(0, 1)
-    owner = torch.zeros(batch * frames, size, size, dtype=torch.int8, device=device)
+    image, owner, marked = _backgrounds(material, batch, config, g)
+    sprites[:, :, 3] *= ~((ids == 1) & marked[:, None])[..., None, None].to(device)
     shadow = (torch.rand(batch, 1, 1, 1, generator=g) < 0.4).repeat_interleave(frames, 0) * 0.35
     for layer in range(LAYERS):
         grid = _grids(poses[:, layer], config, g, device)
@@ -65,14 +70,14 @@ def make_clips(
         image = image + alpha * (rgba[:, :3] - image)
         number = ids[:, layer, None].expand(-1, frames).flatten()[:, None, None].to(device, torch.int8)
         owner = torch.where(alpha[:, 0] > 0.5, number, owner)
-    image = _camera(image.unflatten(0, (batch, frames)), g)
+    image = _camera(torch.unflatten(image, 0, (batch, frames)), g)
     masks = torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
-    return Clips(image, masks.unflatten(0, (batch, frames)))
+    return Clips(image, torch.unflatten(masks, 0, (batch, frames)))
 
 
 def _cast(wardrobe: Wardrobe, batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
     """Sprites [B, LAYERS, 4, R, R]. Second parts are often absent; distractors are sometimes twins."""
-    sprites = wardrobe.draw(batch * LAYERS, g).unflatten(0, (batch, LAYERS)).clone()
+    sprites = torch.unflatten(wardrobe.draw(batch * LAYERS, g), 0, (batch, LAYERS))
     device = sprites.device
     for part in (1, 3):
         keep = (torch.rand(batch, 1, 1, generator=g) < 0.4).to(device)
@@ -105,7 +110,7 @@ def _matrix(x: Tensor, y: Tensor, sx: Tensor, sy: Tensor, angle: Tensor) -> Tens
     zero, one = torch.zeros_like(x), torch.ones_like(x)
     cos, sin = angle.cos(), angle.sin()
     rows = [sx * cos, -sy * sin, x, sx * sin, sy * cos, y, zero, zero, one]
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return torch.unflatten(torch.stack(rows, -1), -1, (3, 3))
 
 
 def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
@@ -166,31 +171,49 @@ def _grids(poses: Tensor, config: SceneConfig, g: torch.Generator, device: torch
     return fine.permute(0, 2, 3, 1)
 
 
-def _backgrounds(pictures: Pictures, batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
-    """Backgrounds [B, T, 3, S, S]: a run of real video, or a still under a moving camera."""
-    frames, device = config.frames, pictures.data.device
-    index = torch.empty(batch, frames, dtype=torch.long)
-    for b in range(batch):
-        index[b] = _run(pictures, frames, g)
+def _backgrounds(
+    material: Material, batch: int, config: SceneConfig, g: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures [B * T, 3, S, S], owners int8 [B * T, S, S] and which clips [B] stand on a marked still.
+
+    The others stand on a run of real video, or on a still under a moving camera.
+    """
+    frames, device, size = config.frames, material.pictures.data.device, config.size
+    index = torch.stack([_run(material.pictures, frames, g) for _ in range(batch)])
+    source = material.pictures.data[index.flatten().to(device)]
+    mask = torch.zeros(batch * frames, 1, *PICTURE, device=device)
+    marked = torch.zeros(batch, dtype=torch.bool)
+    if material.stills is not None:
+        marked = torch.rand(batch, generator=g) < config.stills
+        which = torch.randint(len(material.stills.frames), (batch,), generator=g)
+        rows = marked.repeat_interleave(frames).to(device)
+        chosen = which[marked].repeat_interleave(frames).to(device)
+        source[rows] = material.stills.frames[chosen]
+        mask[rows] = material.stills.masks[chosen, None].float()
+    theta = _camera_path(batch, config, g)
+    grid = F.affine_grid(theta.to(device), [batch * frames, 3, size, size], align_corners=False)
+    picture = F.grid_sample(source.float() / 255, grid, padding_mode="reflection", align_corners=False)
+    owner = F.grid_sample(mask, grid, padding_mode="reflection", align_corners=False)[:, 0] > 0.5
+    return picture, owner.to(torch.int8), marked
+
+
+def _camera_path(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
+    """Affine views [B * T, 2, 3] of the background: a random crop, drifting, shaking, some mirrored."""
+    frames = config.frames
     height, width = PICTURE
     zoom = 0.45 + 0.5 * torch.rand(batch, 1, generator=g)
     t = torch.arange(frames)[None].float()
-    drift = (
-        torch.randn(2, batch, 1, generator=g) * 0.02 * t + torch.randn(2, batch, frames, generator=g) * 0.004
-    )
+    shake = torch.randn(2, batch, frames, generator=g) * 0.004
+    drift = torch.randn(2, batch, 1, generator=g) * 0.02 * t + shake
     centre = (torch.rand(2, batch, 1, generator=g) * 2 - 1) * (1 - zoom)
     roll = torch.randn(batch, 1, generator=g) * 0.01 * t
     zooms = zoom * (1 + torch.randn(batch, 1, generator=g) * 0.01 * t)
-    theta = _matrix(
-        drift[0] + centre[0], drift[1] + centre[1], zooms * height / width, zooms.expand(batch, frames), roll
-    )[..., :2, :].flatten(0, 1)
-    theta[:, 0, 0] *= (
-        torch.where(torch.rand(batch, 1, generator=g) < 0.5, 1.0, -1.0).expand(batch, frames).flatten()
-    )
-    grid = F.affine_grid(theta.to(device), [batch * frames, 3, config.size, config.size], align_corners=False)
-    source = pictures.data[index.flatten().to(device)].float() / 255
-    seen = F.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
-    return seen.unflatten(0, (batch, frames))
+    stretch = height / width * (1 + 0.8 * torch.rand(batch, 1, generator=g))  # up to a squeezed 16:9
+    views = _matrix(drift[0] + centre[0], drift[1] + centre[1], zooms * stretch, zooms, roll)
+    theta = views[..., :2, :].flatten(0, 1)
+    mirror = torch.where(torch.rand(batch, 1, generator=g) < 0.5, 1.0, -1.0)
+    theta[:, 0, 0] *= mirror.expand(batch, frames).flatten()
+    return theta
 
 
 def _run(pictures: Pictures, frames: int, g: torch.Generator) -> Tensor:
@@ -207,11 +230,8 @@ def _camera(images: Tensor, g: torch.Generator) -> Tensor:
     """What a camera does: light that drifts, a soft lens or few pixels, and noise."""
     batch, frames, _, size, _ = images.shape
     device = images.device
-    gain = (
-        1
-        + 0.15 * torch.randn(batch, 1, generator=g)
-        + 0.03 * torch.randn(batch, 1, generator=g) * torch.arange(frames)
-    )
+    flicker = 0.03 * torch.randn(batch, 1, generator=g) * torch.arange(frames)
+    gain = 1 + 0.15 * torch.randn(batch, 1, generator=g) + flicker
     offset = 0.06 * torch.randn(batch, 1, generator=g)
     images = images * gain[..., None, None, None].to(device) + offset[..., None, None, None].to(device)
     soft = torch.rand(batch, generator=g) < 0.35

@@ -134,7 +134,7 @@ class _Step:
         self.net, self.tap, self.t, self.output, self.frames, self.truth = net, tap, t, output, frames, truth
 
         def lanes(x: Tensor) -> Tensor:  # [HW, B * T, C] -> this frame's [HW, B * O, C]
-            return x.unflatten(1, (batch, -1))[:, :, t].repeat_interleave(objects, dim=1)
+            return torch.unflatten(x, 1, (batch, -1))[:, :, t].repeat_interleave(objects, dim=1)
 
         self.vision = [lanes(x) for x in features.vision]
         self.position = [lanes(x) for x in features.position[-1:]]  # the only level that is read
