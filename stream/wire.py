@@ -37,19 +37,23 @@ class WireError(Exception):
         return error
 
 
-def decode(data: bytes | str) -> Message:
+def decode(data: bytes | str, most: int | None = None) -> Message:
     """One message: msgpack when it came as bytes, JSON when it came as text.
+
+    Args:
+        most: bytes allowed on a carrier whose messages hold pictures; None is a data channel's limits.
 
     Raises:
         WireError: TOO_LARGE, BAD_ENCODING. It carries the `request_id` where that could be read.
     """
     size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
-    if size > MASK_MESSAGE_BYTES:
-        raise WireError("TOO_LARGE", f"message: expected at most {MASK_MESSAGE_BYTES} bytes, got {size}")
+    limit = MASK_MESSAGE_BYTES if most is None else most
+    if size > limit:
+        raise WireError("TOO_LARGE", f"message: expected at most {limit} bytes, got {size}")
     value = _unpack(data) if isinstance(data, bytes) else _parse(data)
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise WireError("BAD_ENCODING", f"message: expected one map with text keys, got {_name(value)}")
-    if size > MESSAGE_BYTES and not isinstance(value.get("mask_url"), str):
+    if most is None and size > MESSAGE_BYTES and not isinstance(value.get("mask_url"), str):
         reason = f"message: expected at most {MESSAGE_BYTES} bytes without mask_url, got {size}"
         raise WireError("TOO_LARGE", reason, request_id_of(value))
     return value

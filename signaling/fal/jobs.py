@@ -73,7 +73,7 @@ class Jobs:
         self._database = database
         self._keep_seconds = keep_seconds
 
-    def submit(self, new: NewJob, limits: Limits, now: float, outcome: Outcome | None = None) -> Job:
+    async def submit(self, new: NewJob, limits: Limits, now: float, outcome: Outcome | None = None) -> Job:
         """Queue a request; with an `outcome` (its input was refused) it is completed from the start.
 
         Raises:
@@ -107,20 +107,20 @@ class Jobs:
                 self._complete(session, job, outcome, now)
             return job
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
-    def get(self, job_id: str) -> Job | None:
-        return self._database.read(lambda session: session.scalar(select(Job).where(Job.id == job_id)))
+    async def get(self, job_id: str) -> Job | None:
+        return await self._database.fetch(lambda session: session.scalar(select(Job).where(Job.id == job_id)))
 
-    def position(self, job: Job) -> int:
+    async def position(self, job: Job) -> int:
         """How many waiting jobs run before this one."""
         ahead = select(func.count()).where(
             Job.status == IN_QUEUE,
             or_(Job.priority > job.priority, (Job.priority == job.priority) & (Job.sequence < job.sequence)),
         )
-        return self._database.read(lambda session: session.scalar(ahead) or 0)
+        return await self._database.fetch(lambda session: session.scalar(ahead) or 0)
 
-    def claim(self, owner: str, now: float, lease: float) -> Job | None:
+    async def claim(self, owner: str, now: float, lease: float) -> Job | None:
         """Take the next job to run: highest priority, then oldest. Two servers never get the same."""
 
         def work(session: Session) -> Job | None:
@@ -132,9 +132,9 @@ class Jobs:
             job.lease_owner, job.lease_until = owner, now + lease
             return job
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
-    def beat(self, job_id: str, owner: str, now: float, lease: float) -> Job | None:
+    async def beat(self, job_id: str, owner: str, now: float, lease: float) -> Job | None:
         """Prolong the lease; the job as it is now (see `cancel_requested`), None when it is not ours."""
 
         def work(session: Session) -> Job | None:
@@ -143,9 +143,9 @@ class Jobs:
                 job.lease_until = now + lease
             return job
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
-    def finish(self, job_id: str, owner: str, outcome: Outcome, now: float) -> bool:
+    async def finish(self, job_id: str, owner: str, outcome: Outcome, now: float) -> bool:
         """Write the answer and queue its webhook; False when the job is not ours any more."""
 
         def work(session: Session) -> bool:
@@ -154,15 +154,15 @@ class Jobs:
                 self._complete(session, job, outcome, now)
             return job is not None
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
-    def release(self, job_id: str, owner: str) -> None:
+    async def release(self, job_id: str, owner: str) -> None:
         """Put a running job back as if it had never been claimed (the server is shutting down)."""
         values = {"status": IN_QUEUE, "lease_owner": None, "lease_until": None, "tries": Job.tries - 1}
         statement = update(Job).where(Job.id == job_id, Job.lease_owner == owner, Job.status == IN_PROGRESS)
-        self._database.write(lambda session: session.execute(statement.values(values)))
+        await self._database.change(lambda session: session.execute(statement.values(values)))
 
-    def cancel(self, job_id: str, now: float) -> str:
+    async def cancel(self, job_id: str, now: float) -> str:
         """Returns "missing", "completed" (too late), "cancelled" (it waited) or "requested" (it runs)."""
 
         def work(session: Session) -> str:
@@ -177,9 +177,9 @@ class Jobs:
             self._complete(session, job, Outcome.failed(CANCELLED), now)
             return "cancelled"
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
-    def recover(self, dead: str, now: float) -> list[str]:
+    async def recover(self, dead: str, now: float) -> list[str]:
         """Queue again what dead servers were running: leases of owners named `dead...`, and expired ones.
 
         A job out of tries is completed with an error instead. Returns the ids.
@@ -199,9 +199,9 @@ class Jobs:
                     job.status, job.lease_owner, job.lease_until = IN_QUEUE, None, None
             return [job.id for job in jobs]
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
-    def give_up_waiting(self, now: float) -> list[str]:
+    async def give_up_waiting(self, now: float) -> list[str]:
         """Complete the jobs that had to start by now and did not. A job that once ran has started."""
 
         def work(session: Session) -> list[str]:
@@ -211,19 +211,19 @@ class Jobs:
                 self._complete(session, job, Outcome.failed(NOT_STARTED), now)
             return [job.id for job in jobs]
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
-    def log(self, job_id: str, lines: Sequence[tuple[float, str, str]]) -> None:
+    async def log(self, job_id: str, lines: Sequence[tuple[float, str, str]]) -> None:
         """Append (timestamp, level, message)."""
         rows = [Log(job_id=job_id, timestamp=when, level=level, message=text) for when, level, text in lines]
-        self._database.write(lambda session: session.add_all(rows))
+        await self._database.change(lambda session: session.add_all(rows))
 
-    def logs(self, job_id: str, after: int = 0) -> Sequence[Log]:
+    async def logs(self, job_id: str, after: int = 0) -> Sequence[Log]:
         """Lines in order, those with an id above `after`."""
         query = select(Log).where(Log.job_id == job_id, Log.id > after).order_by(Log.id)
-        return self._database.read(lambda session: session.scalars(query).all())
+        return await self._database.fetch(lambda session: session.scalars(query).all())
 
-    def purge(self, now: float) -> int:
+    async def purge(self, now: float) -> int:
         """Delete the requests whose time is over, and hand their files to the sweeper. Returns how many."""
 
         def work(session: Session) -> int:
@@ -237,7 +237,7 @@ class Jobs:
             session.execute(delete(Job).where(Job.id.in_(ids)))
             return len(ids)
 
-        return self._database.write(work)
+        return await self._database.change(work)
 
     def _complete(self, session: Session, job: Job, outcome: Outcome, now: float) -> None:
         job.status, job.completed_at = COMPLETED, now

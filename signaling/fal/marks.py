@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.types import Box, Mask, Point, Points, Prompt
 from signaling.fal.errors import FalError, Loc, invalid
 from signaling.fal.schemas import BoxPrompt, PointPrompt
+from signaling.fal.schemas import Prompt as PromptFields
 
 NO_PROMPT = (
     "Nothing says what to follow: give prompts (points with x and y), box_prompts or mask_url. "
@@ -58,7 +59,7 @@ class Marks:
     @property
     def frames(self) -> list[tuple[Loc, int]]:
         """Every frame that a prompt names, with the place where it stands."""
-        prompts = (*self.points, *self.boxes)
+        prompts: list[tuple[Loc, PromptFields]] = [*self.points, *self.boxes]
         named: list[tuple[Loc, int]] = [
             ((*loc, "frame_index"), prompt.frame_index or 0) for loc, prompt in prompts
         ]
@@ -71,7 +72,8 @@ class Marks:
 
     @property
     def _named(self) -> set[int]:
-        ids = [prompt.object_id for _, prompt in (*self.points, *self.boxes)]
+        prompts: list[tuple[Loc, PromptFields]] = [*self.points, *self.boxes]
+        ids = [prompt.object_id for _, prompt in prompts]
         return {object_id for object_id in ids if object_id is not None}
 
     def _numbered_boxes(self) -> list[tuple[Loc, int, BoxPrompt]]:

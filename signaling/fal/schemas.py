@@ -6,7 +6,7 @@ checked when the job has it. Unknown fields are ignored and null counts as absen
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -15,8 +15,8 @@ FRAME_MAX = 2**31 - 1
 SIDE_MAX = 1 << 16
 MAX_POINTS = 1000
 MAX_BOXES = 256
-MP4 = "X264 (.mp4)"
-WEBM = "VP9 (.webm)"
+MP4: Final = "X264 (.mp4)"
+WEBM: Final = "VP9 (.webm)"
 OF_OBJECT = "Prompts sharing an object id refine the same object"
 ON_FRAME = "The frame to interact with; the first by default"
 
@@ -40,7 +40,14 @@ class Fields(BaseModel):
         return values
 
 
-class PointPrompt(Fields):
+class Prompt(Fields):
+    """Common to clicks and boxes: whose they are, and on which frame."""
+
+    object_id: ObjectId | None = Field(None, description=OF_OBJECT)
+    frame_index: FrameIndex | None = Field(None, description=ON_FRAME)
+
+
+class PointPrompt(Prompt):
     """A click, in pixels of the source."""
 
     x: Pixel = 305
@@ -54,7 +61,7 @@ class PointPrompt(Fields):
     )
 
 
-class BoxPrompt(Fields):
+class BoxPrompt(Prompt):
     """A box, in pixels of the source."""
 
     x_min: Pixel = 0

@@ -33,7 +33,7 @@ class FalSettings:
         public_url: origin under which clients reach this server (`https://live.example.org`); empty takes
             the Host of each request.
         require_key: refuse requests without a valid API key.
-        allow_origins: web pages that may call the API; `*` is all. Pages on loopback always may.
+        allow_origins: origins of web pages that may call the API beside the server's own; `*` is all.
         allow_networks: addresses that fetches and webhooks may reach although they are not public.
         workers: jobs that run at once; they share the engine in one batch.
         max_tries: runs of one job, counting those ended by the death of the server.
@@ -47,6 +47,7 @@ class FalSettings:
         fetch_seconds: time for one download, redirects included.
         video_seconds, video_pixels, image_pixels: what is decoded at most.
         file_seconds, job_seconds: how long files (without a lifecycle) and requests are kept.
+        webhook_delays: seconds before each further try of a webhook that was not taken.
         inline_bytes: results with more run-length text than this carry it as a file.
         realtime_idle_seconds: gap between inputs after which a realtime connection is closed.
         realtime_connections: realtime connections at once.
@@ -76,6 +77,7 @@ class FalSettings:
     image_pixels: int = 8192 * 8192
     file_seconds: int = 7 * DAY
     job_seconds: int = 30 * DAY
+    webhook_delays: tuple[float, ...] = (10, 20, 40, 80, 160, 320, 640, 1280, 1920, 2700)
     inline_bytes: int = 8 * MIB
     realtime_idle_seconds: float = 60.0
     realtime_connections: int = 32
@@ -117,6 +119,8 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         items = [item.strip() for item in text.split(",") if item.strip()]
         if kind == tuple[str, ...]:
             return tuple(items)
+        if kind == tuple[float, ...]:
+            return tuple(float(item) for item in items)
         return tuple(ipaddress.ip_network(item, strict=False) for item in items)
     except (ValueError, KeyError) as error:
         raise ValueError(f"{name}: expected {getattr(kind, '__name__', kind)}, got {text!r}") from error

@@ -125,6 +125,7 @@ class Webhook(Base):
     url: Mapped[str] = mapped_column(Text)
     tries: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[float | None] = mapped_column(index=True)
+    lease_owner: Mapped[str | None] = mapped_column(String(100))
     delivered_at: Mapped[float | None]
     last_answer: Mapped[str | None] = mapped_column(Text)
 
