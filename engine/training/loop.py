@@ -26,7 +26,11 @@ LOG = ("step", "stage", "seconds", "lr", "mask", "iou", "score", "first_iou", "t
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """One training run. `seed` fixes weights, scenes and prompts; `out` gets last.pt, log.csv."""
+    """One training run.
+
+    `seed` fixes weights, scenes and prompts; `out` gets last.pt and log.csv; `amp` computes in bfloat16;
+    `wardrobe` is the number of groups of sprites in stock.
+    """
 
     out: Path
     stages: tuple[Stage, ...]
@@ -37,6 +41,7 @@ class RunConfig:
     ema: float = 0.998
     save_every: float = 300.0
     amp: bool = False
+    wardrobe: int = 256
 
 
 class Run:
@@ -46,7 +51,7 @@ class Run:
         self.config, self.material, self.device = config, material.to(device), device
         torch.manual_seed(config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.wardrobe = Wardrobe(self.material.pictures, self.generator, cutouts=self.material.cutouts)
+        self.wardrobe = Wardrobe(self.material.pictures, config.seed, config.wardrobe, self.material.cutouts)
         self.pico = PicoConfig()
         self.net = build_pico(self.pico)
         prime(self.net)
@@ -120,7 +125,7 @@ class Run:
         resize(self.net, stage.size)
         scene = SceneConfig(size=stage.size, frames=stage.frames, leave=stage.leave, speed=stage.speed)
         with torch.no_grad():
-            self.wardrobe.renew(4, self.generator)
+            self.wardrobe.at(self.step)
             clips = make_clips(self.material, self.wardrobe, stage.clips, scene, self.generator)
         lesson = draw_lesson(stage, progress, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):

@@ -240,5 +240,7 @@ def _camera(images: Tensor, g: torch.Generator) -> Tensor:
         fewer = F.interpolate(images[b], (small, small), mode="area")
         images[b] = F.interpolate(fewer, (size, size), mode="bilinear", align_corners=False)
     level = 0.03 * torch.rand(batch, 1, 1, 1, 1, generator=g) ** 2
-    noise = torch.randn(images.shape, device=device) * level.to(device)
+    seed = int(torch.randint(2**62, (), generator=g))
+    grain = torch.Generator(device).manual_seed(seed)
+    noise = torch.randn(images.shape, device=device, generator=grain) * level.to(device)
     return (images + noise).clamp(0, 1)

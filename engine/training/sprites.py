@@ -18,26 +18,38 @@ SIZE = 128
 class Wardrobe:
     """A stock of sprites, renewed little by little: drawing is dearer than wearing.
 
+    The stock at a step depends on the seed and the step alone, so that a resumed run goes on as it was.
     With `cutouts` (uint8 RGBA [C, 4, R, R]), a share `real` of what `draw` gives are real ones.
     """
+
+    GROUP = 4
 
     def __init__(
         self,
         pictures: Pictures,
-        g: torch.Generator,
-        stock: int = 1024,
+        seed: int,
+        groups: int,
         cutouts: Tensor | None = None,
         real: float = 0.5,
     ) -> None:
-        self.pictures, self.real = pictures, real
-        self.cutouts = cutouts.to(pictures.data.device) if cutouts is not None and len(cutouts) else None
-        self.stock = torch.cat([_bytes(make_sprites(pictures, 64, g)) for _ in range(0, stock, 64)])
-        self._next = 0
+        self.pictures, self.seed, self.groups, self.real = pictures, seed, groups, real
+        self.cutouts = cutouts if cutouts is not None and len(cutouts) else None
+        shape = (self.groups, self.GROUP, 4, SIZE, SIZE)
+        self._stock = torch.zeros(shape, dtype=torch.uint8, device=pictures.data.device)
+        self._until = 0  # number of the first group that is not in the stock yet
+
+    def at(self, step: int) -> None:
+        """Bring the stock to what it is at `step`: groups `step` to `step + groups`."""
+        known = self._until if step <= self._until <= step + self.groups else 0
+        for number in range(max(step, known), step + self.groups):
+            g = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+            self._stock[number % self.groups] = _bytes(make_sprites(self.pictures, self.GROUP, g))
+        self._until = step + self.groups
 
     def draw(self, n: int, g: torch.Generator) -> Tensor:
         """`n` sprites, each a little different in colour from last time; float RGBA [n, 4, R, R]."""
-        which = torch.randint(len(self.stock), (n,), generator=g)
-        taken = self.stock[which.to(self.stock.device)]
+        stock = self._stock.flatten(0, 1)
+        taken = stock[torch.randint(len(stock), (n,), generator=g).to(stock.device)]
         if self.cutouts is not None:
             other = torch.randint(len(self.cutouts), (n,), generator=g).to(taken.device)
             chosen = (torch.rand(n, generator=g) < self.real).to(taken.device)[:, None, None, None]
@@ -45,12 +57,6 @@ class Wardrobe:
         flip = (torch.rand(n, generator=g) < 0.5).to(taken.device)[:, None, None, None]
         taken = torch.where(flip, taken.flip(-1), taken).float() / 255
         return torch.cat((jitter(taken[:, :3], g, 0.6), taken[:, 3:]), dim=1)
-
-    def renew(self, n: int, g: torch.Generator) -> None:
-        """Replace the `n` oldest sprites of the stock."""
-        at = (self._next + torch.arange(n)) % len(self.stock)
-        self.stock[at.to(self.stock.device)] = _bytes(make_sprites(self.pictures, n, g))
-        self._next = int(at[-1]) + 1
 
 
 def _bytes(sprites: Tensor) -> Tensor:

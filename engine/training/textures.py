@@ -50,9 +50,8 @@ def load_pictures(folder: Path, every: int = 2, exclude: Iterable[str] = ()) -> 
         if len(frames) - start > 1:
             clips.append((start, len(frames) - start))
     if not frames:
-        raise FileNotFoundError(
-            f"no video or picture found in {folder} (looked for {sorted(VIDEOS | STILLS)})"
-        )
+        kinds = ", ".join(sorted(VIDEOS | STILLS))
+        raise FileNotFoundError(f"no video or picture in {folder}: expected files ending in {kinds}")
     return Pictures(torch.stack(frames), tuple(clips))
 
 

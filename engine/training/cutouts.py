@@ -1,0 +1,224 @@
+"""Real objects cut out of real frames: from boxes drawn by eye, refined with GrabCut.
+
+    python -m engine.training.cutouts FOLDER --marks engine/training/data/marked_objects.json --out runs/real
+
+Writes `cutouts.pt`, uint8 RGBA sprites [C, 4, 128, 128], and `stills.pt`, whole pictures with the mask of one
+object each. Needs opencv, as training does. GrabCut: Rother, Kolmogorov, Blake, SIGGRAPH 2004.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.training.textures import PICTURE
+
+SIDE = 128
+MARGIN = 4  # transparent pixels around a sprite, so that it can be warped without a hard border
+WORKING_SIDE = 480  # GrabCut runs on crops of at most this size: its time grows faster than the area
+
+Image = NDArray[np.uint8]
+Bool = NDArray[np.bool_]
+Line = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One object of one frame as a person marked it, in pixels of the frame.
+
+    Attributes:
+        box: (x0, y0, x1, y1); nothing outside belongs to the object.
+        within: a loose polygon with the same meaning, for objects that fill their box badly.
+        inside, outside: lines (x, y, x, y, ...) that surely are, or are not, on the object.
+        part: a piece of a larger thing (a jacket); good as a sprite, ambiguous as the answer to a click.
+    """
+
+    clip: str
+    frame: int
+    name: str
+    box: tuple[int, int, int, int]
+    within: tuple[tuple[int, int], ...] = ()
+    inside: tuple[Line, ...] = ()
+    outside: tuple[Line, ...] = ()
+    part: bool = False
+
+
+def load_marks(path: Path) -> list[Mark]:
+    """Read a JSON list of marks.
+
+    Raises:
+        ValueError: an entry lacks a field or has an unknown one.
+    """
+    try:
+        return [_mark(entry) for entry in json.loads(path.read_text())]
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path}: expected entries with clip, frame, name, box and optionally within, inside, "
+            f"outside, part: {error}"
+        ) from error
+
+
+def _mark(entry: Mapping[str, Any]) -> Mark:
+    x0, y0, x1, y1 = entry["box"]
+    lists = {key: tuple(tuple(item) for item in entry.get(key, ())) for key in ("within", "inside", "outside")}
+    rest = {key: value for key, value in entry.items() if key not in {"box", *lists}}
+    return Mark(box=(x0, y0, x1, y1), **lists, **rest)
+
+
+def grab(rgb: Image, mark: Mark, rounds: int = 6) -> Bool:
+    """The object's mask [H, W] by GrabCut from the mark."""
+    height, width = rgb.shape[:2]
+    left, top, right, bottom = _around(mark.box, width, height)
+    crop = rgb[top:bottom, left:right]
+    scale = min(1.0, WORKING_SIDE / max(crop.shape[:2]))
+    small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    trimap = _trimap(small.shape[:2], mark, (left, top), scale)
+    cv2.setRNGSeed(0)
+    cv2.grabCut(
+        cv2.cvtColor(small, cv2.COLOR_RGB2BGR),
+        trimap,
+        None,
+        np.zeros((1, 65)),
+        np.zeros((1, 65)),
+        rounds,
+        cv2.GC_INIT_WITH_MASK,
+    )
+    found = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    fine = cv2.resize(found, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR) > 0.5
+    mask = np.zeros((height, width), np.bool_)
+    mask[top:bottom, left:right] = tidy(fine)
+    return mask
+
+
+def _around(box: Sequence[int], width: int, height: int, margin: float = 0.3) -> tuple[int, int, int, int]:
+    """The box with surroundings to learn the background's colours from, within the picture."""
+    x0, y0, x1, y1 = box
+    dx, dy = int(margin * (x1 - x0)) + 20, int(margin * (y1 - y0)) + 20
+    return max(0, x0 - dx), max(0, y0 - dy), min(width, x1 + dx), min(height, y1 + dy)
+
+
+def _trimap(shape: tuple[int, ...], mark: Mark, origin: tuple[int, int], scale: float) -> Image:
+    def place(points: object) -> NDArray[np.int32]:
+        flat = np.asarray(points, np.float32).reshape(-1, 2)
+        return np.rint((flat - origin) * scale).astype(np.int32)
+
+    (x0, y0), (x1, y1) = place(mark.box)
+    polygon = place(mark.within) if mark.within else place((x0, y0, x1, y0, x1, y1, x0, y1))
+    if not mark.within:
+        polygon = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.int32)
+    trimap = np.full(shape, cv2.GC_BGD, np.uint8)
+    cv2.fillPoly(trimap, [polygon], cv2.GC_PR_FGD)
+    trimap[: max(y0, 0)], trimap[max(y1, 0) :] = cv2.GC_BGD, cv2.GC_BGD
+    trimap[:, : max(x0, 0)], trimap[:, max(x1, 0) :] = cv2.GC_BGD, cv2.GC_BGD
+    thick = max(2, round(0.015 * max(x1 - x0, y1 - y0)))
+    for lines, value in ((mark.inside, cv2.GC_FGD), (mark.outside, cv2.GC_BGD)):
+        for line in lines:
+            cv2.polylines(trimap, [place(line)], False, value, thick)
+    return trimap
+
+
+def tidy(mask: Bool, keep: float = 0.04) -> Bool:
+    """Without crumbs, pinholes and ragged pixels; separate parts stay when at least `keep` of the largest."""
+    smooth = cv2.medianBlur(mask.astype(np.uint8), 5).astype(np.bool_)
+    kept = _without_small(smooth, keep)
+    return ~_without_small(~kept, 0.002)
+
+
+def _without_small(mask: Bool, keep: float) -> Bool:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    if count <= 1:
+        return mask
+    area = stats[:, cv2.CC_STAT_AREA].copy()
+    area[0] = 0
+    return np.isin(labels, np.flatnonzero(area >= keep * area.max())) & mask
+
+
+def sprite(rgb: Image, mask: Bool) -> Image:
+    """RGBA [4, 128, 128]: the object at its aspect in the middle, soft edge, its own colours bled outwards.
+
+    Raises:
+        ValueError: the mask is empty.
+    """
+    ys, xs = np.nonzero(mask)
+    if not len(ys):
+        raise ValueError("expected a mask with at least one pixel, got an empty one")
+    rows, columns = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)
+    cover = mask[rows, columns].astype(np.float32)
+    colour = rgb[rows, columns].astype(np.float32) * cover[..., None]
+    scale = (SIDE - 2 * MARGIN) / max(cover.shape)
+    size = [max(1, round(n * scale)) for n in cover.shape]
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    alpha = cv2.resize(cover, (size[1], size[0]), interpolation=method)
+    colour = cv2.resize(colour, (size[1], size[0]), interpolation=method) / np.maximum(alpha, 1e-3)[..., None]
+    out = np.zeros((SIDE, SIDE, 4), np.float32)
+    top, left = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+    out[top : top + size[0], left : left + size[1]] = np.dstack((colour.clip(0, 255), alpha * 255))
+    whole = np.rint(out).astype(np.uint8)
+    hidden = (whole[..., 3] < 8).astype(np.uint8)
+    whole[..., :3] = cv2.inpaint(np.ascontiguousarray(whole[..., :3]), hidden, 3, cv2.INPAINT_TELEA)
+    return np.ascontiguousarray(whole.transpose(2, 0, 1))
+
+
+def still(rgb: Image, mask: Bool) -> tuple[Image, Bool]:
+    """The picture [3, 288, 512] and the mask [288, 512] at the size that training keeps pictures."""
+    height, width = PICTURE
+    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    cover = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(small.transpose(2, 0, 1)), cover > 0.5
+
+
+def marked_frames(folder: Path, marks: Sequence[Mark]) -> Iterator[tuple[Mark, Image]]:
+    """Every mark with its frame, RGB, clip by clip; a clip is any video below `folder` with that stem.
+
+    Raises:
+        FileNotFoundError: a clip or a frame is missing.
+    """
+    for clip in dict.fromkeys(mark.clip for mark in marks):
+        path = next((p for p in sorted(folder.rglob(f"{clip}.*"))), None)
+        if path is None:
+            raise FileNotFoundError(f"no video {clip}.* below {folder}")
+        wanted = [mark for mark in marks if mark.clip == clip]
+        frames = read_frames(path, {mark.frame for mark in wanted})
+        for mark in wanted:
+            yield mark, frames[mark.frame]
+
+
+def read_frames(path: Path, indices: set[int]) -> dict[int, Image]:
+    """Frames of a video by number, RGB uint8 [H, W, 3].
+
+    Raises:
+        FileNotFoundError: the video has fewer frames.
+    """
+    import av
+
+    frames: dict[int, Image] = {}
+    with av.open(str(path)) as container:
+        for i, frame in enumerate(container.decode(video=0)):
+            if i in indices:
+                frames[i] = frame.to_ndarray(format="rgb24")
+            if len(frames) == len(indices):
+                return frames
+    raise FileNotFoundError(f"{path} has no frame {min(indices - frames.keys())}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was cut out: sprites uint8 [C, 4, 128, 128]; pictures uint8 [N, 3, 288, 512], masks bool."""
+
+    sprites: Tensor
+    frames: Tensor
+    masks: Tensor
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(self.sprites, folder / "cutouts.pt")
+        torch.save({"frames": self.frames, "masks": self.masks}, folder / "stills.pt")

@@ -1,0 +1,178 @@
+"""The training recipe: plan, scenes, prompts, losses, and a run that can be stopped and resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.pico import build_pico
+from engine.training import prompts
+from engine.training.export import export, plot
+from engine.training.loop import Run, RunConfig
+from engine.training.losses import Decoded, frame_losses
+from engine.training.material import Material, Stills, gather
+from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
+from engine.training.scenes import SceneConfig, make_clips
+from engine.training.sprites import Wardrobe
+from engine.training.textures import PICTURE, Pictures, procedural_pictures
+from engine.types import EngineError
+
+TINY = (
+    Stage("still", 2, clips=2, frames=1, size=64, first=(0.5, 0.5, 0.0), clicks=1.0),
+    Stage("video", 2, clips=1, frames=3, size=64, correct=1.0),
+)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return procedural_pictures(6, torch.Generator().manual_seed(0))
+
+
+def generator(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def discs(*centres: tuple[int, int], radius: int = 20, size: int = 128) -> Tensor:
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    return torch.stack([(x - cx) ** 2 + (y - cy) ** 2 < radius**2 for cx, cy in centres])
+
+
+def test_stages_are_read_from_text_and_walked_in_order() -> None:
+    stages = parse_stages("still:10,video:20")
+    assert [s.name for s in stages] == ["still", "video"]
+    assert stage_at(stages, 9)[0].name == "still"
+    assert stage_at(stages, 10) == (stages[1], 0.0)
+
+
+@pytest.mark.parametrize("text", ["nonsense:3", "still:0", "still:-4", "still:x"])
+def test_bad_stages_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"stage|int"):
+        parse_stages(text)
+
+
+def test_learning_rate_warms_up_stays_and_cools_down() -> None:
+    rates = [learning_rate(step, 1000, 1.0, warmup=100) for step in range(1000)]
+    assert rates[0] < rates[50] < rates[100] == rates[700] == 1.0
+    assert rates[990] < 0.05
+
+
+def test_a_scene_is_the_same_for_the_same_seed_and_its_masks_do_not_overlap(pictures: Pictures) -> None:
+    def render() -> tuple[Tensor, Tensor]:
+        wardrobe = Wardrobe(pictures, seed=3, groups=8)
+        wardrobe.at(5)
+        clips = make_clips(Material(pictures), wardrobe, 2, SceneConfig(size=64, frames=3), generator())
+        return clips.images, clips.masks
+
+    images, masks = render()
+    again, _ = render()
+    assert images.shape == (2, 3, 3, 64, 64)
+    assert masks.shape == (2, 3, 2, 64, 64)
+    assert torch.equal(images, again)
+    assert masks.any()
+    assert not (masks[:, :, 0] & masks[:, :, 1]).any()
+
+
+def test_the_wardrobe_at_a_step_does_not_depend_on_the_way_there(pictures: Pictures) -> None:
+    walked, jumped = Wardrobe(pictures, seed=3, groups=8), Wardrobe(pictures, seed=3, groups=8)
+    for step in range(4):
+        walked.at(step)
+    jumped.at(3)
+    assert torch.equal(walked.draw(16, generator()), jumped.draw(16, generator()))
+
+
+def test_a_marked_still_takes_the_place_of_the_first_object(pictures: Pictures) -> None:
+    mask = torch.zeros(1, *PICTURE, dtype=torch.bool)
+    mask[:, 60:220, 100:400] = True
+    red = torch.zeros(1, 3, *PICTURE, dtype=torch.uint8)
+    red[:, 0] = torch.where(mask, 255, 0)
+    wardrobe = Wardrobe(pictures, seed=0, groups=8)
+    wardrobe.at(0)
+    config = SceneConfig(size=64, frames=2, stills=1.0)
+    clips = make_clips(Material(pictures, None, Stills(red, mask)), wardrobe, 3, config, generator())
+    marked = clips.masks[:, :, 0]
+    assert marked.flatten(2).sum(2).float().mean() > 200
+    excess = clips.images[:, :, 0] - clips.images[:, :, 1]
+    assert excess[marked].mean() > 0.5
+
+
+def test_clicks_and_boxes_fit_their_masks() -> None:
+    masks = discs((40, 50), (90, 70))
+    points, labels = prompts.clicks(masks, generator())
+    for mask, (x, y) in zip(masks, points[:, 0].round().long().tolist(), strict=True):
+        assert mask[y, x]
+    assert labels.tolist() == [[1], [1]]
+    corners, labels = prompts.boxes(masks, generator(), noise=0.0)
+    assert torch.allclose(corners[0], torch.tensor([[21.0, 31.0], [60.0, 70.0]]))
+    assert labels.tolist() == [[2, 3], [2, 3]]
+
+
+def test_a_correction_is_made_where_the_larger_error_is() -> None:
+    truth, shifted = discs((40, 60)), discs((80, 60))
+    points, labels = prompts.corrections(truth, torch.zeros_like(truth), generator())
+    x, y = points[0, 0].round().long().tolist()
+    assert truth[0, y, x]
+    assert labels.item() == 1
+    points, labels = prompts.corrections(truth, truth | shifted, generator())
+    x, y = points[0, 0].round().long().tolist()
+    assert shifted[0, y, x]
+    assert not truth[0, y, x]
+    assert labels.item() == 0
+
+
+def test_losses_prefer_the_truth_and_leave_absent_objects_out() -> None:
+    truth = torch.cat((discs((64, 64)), torch.zeros(1, 128, 128, dtype=torch.bool)))
+    right = torch.where(truth[:, None, ::4, ::4], 8.0, -8.0).expand(2, 4, 32, 32)
+    ious, scores = torch.ones(2, 4), torch.tensor([[6.0], [-6.0]])
+    good = frame_losses(Decoded(right, ious, scores), truth, torch.ones(2), 0.0)
+    bad = frame_losses(Decoded(-right, ious, -scores), truth, torch.ones(2), 0.0)
+    assert good.mask < 1 < 4 < bad.mask
+    assert good.score < 0.01 < 1 < bad.score
+    nonsense = torch.cat((right[:1], torch.randn(1, 4, 32, 32)))
+    same = frame_losses(Decoded(nonsense, ious, scores), truth, torch.ones(2), 0.0)
+    assert torch.allclose(good.mask, same.mask)
+
+
+def run(out: Path, pictures: Pictures) -> Run:
+    return Run(RunConfig(out, TINY, seed=7, wardrobe=4), Material(pictures), torch.device("cpu"))
+
+
+def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, pictures: Pictures) -> None:
+    whole = run(tmp_path / "whole", pictures)
+    whole.train()
+    first = run(tmp_path / "parts", pictures)
+    for _ in range(3):
+        first.advance()
+    (tmp_path / "parts").mkdir()
+    first.save(tmp_path / "parts" / "last.pt")
+    second = run(tmp_path / "parts", pictures)
+    second.resume(tmp_path / "parts" / "last.pt")
+    second.train()
+    assert whole.step == second.step == 4
+    for name, value in whole.net.state_dict().items():
+        assert torch.equal(value, second.net.state_dict()[name]), name
+
+
+def test_a_run_leaves_a_log_a_curve_and_weights_that_load(tmp_path: Path, pictures: Pictures) -> None:
+    from safetensors.torch import load_file
+
+    trained = run(tmp_path, pictures)
+    trained.train()
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
+    plot(tmp_path / "log.csv", tmp_path / "curve.png", window=2)
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert export(tmp_path / "last.pt", tmp_path / "pico.safetensors") == 4
+    assert (tmp_path / "pico.safetensors").stat().st_size < 16e6
+    build_pico().load_state_dict(load_file(tmp_path / "pico.safetensors"))
+
+
+def test_material_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"no video or picture in .* expected files ending in"):
+        gather(tmp_path, [], None, None, seed=0)
+    torch.save(torch.zeros(3), tmp_path / "cutouts.pt")
+    with pytest.raises(EngineError, match="expected cut-outs"):
+        gather(None, [], tmp_path / "cutouts.pt", None, seed=0)
+    with pytest.raises(EngineError, match="no checkpoint at"):
+        export(tmp_path / "last.pt", tmp_path / "x.safetensors")
