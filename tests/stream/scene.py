@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from fractions import Fraction
 
 import av
@@ -31,6 +31,8 @@ from engine.types import (
     Remove,
     Reset,
 )
+from stream.outputs.output import Shown
+from stream.picture import Picture
 
 RED = (200, 40, 40)
 GREEN = (40, 190, 60)
@@ -166,3 +168,54 @@ def _found(frame: Frame, object_id: int, uv: tuple[int, int]) -> ObjectMask:
     mask = near.repeat(2, axis=0).repeat(2, axis=1)
     state = ObjectState.TRACKING if mask.any() else ObjectState.OCCLUDED
     return ObjectMask(object_id, mask, 0.99 if mask.any() else 0.01, mask_box(mask), state)
+
+
+class HandSource:
+    """A source whose pictures come when the test says so."""
+
+    name = "hand"
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.closed = False
+        self._waiting: asyncio.Queue[Picture | Exception | None] = asyncio.Queue()
+
+    def show(self, index: int, scene: Scene | None = None) -> None:
+        """Frame `index` of the scene, as filmed at 30 fps."""
+        video = av.VideoFrame.from_ndarray((scene or self.scene).paint(index), format="rgb24")
+        self._waiting.put_nowait(Picture(video, time.monotonic(), index / 30))
+
+    def end(self, error: Exception | None = None) -> None:
+        self._waiting.put_nowait(error)
+
+    async def frames(self) -> AsyncIterator[Picture]:
+        while (item := await self._waiting.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Kept:
+    """An output that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.shown: list[Shown] = []
+        self.closed = False
+        self._arrived = asyncio.Event()
+
+    def put(self, shown: Shown) -> None:
+        self.shown.append(shown)
+        self._arrived.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def until(self, count: int) -> Shown:
+        """Wait for `count` frames in all; the newest."""
+        while len(self.shown) < count:
+            self._arrived.clear()
+            await asyncio.wait_for(self._arrived.wait(), 20)
+        return self.shown[count - 1]
