@@ -1,0 +1,236 @@
+"""The one thread that runs the network, for every stream there is.
+
+It loads the model, warms it up, and then works in rounds: a round takes at most one step of every stream,
+so nobody waits for more than one step of each other, and runs them as one batch. Knows no asyncio; whoever
+submits gets a `concurrent.futures.Future`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.lanes import step_many
+from engine.models import Model
+from engine.tracker import PATIENCE, Tracker
+from engine.types import EngineError, Frame, MaskSet, Point, Points, Prompt
+
+log = logging.getLogger(__name__)
+
+MAX_ROUND = 8  # streams in one batch; more wait for the next round
+BACKGROUND_WAIT_S = 0.5  # a background step that waited this long joins the live ones: it must not starve
+WARM_UP_S = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    lane: Lane
+    tracker: Tracker
+    frame: Frame
+    prompts: Sequence[Prompt]
+    live: bool
+    submitted_at: float
+    future: Future[MaskSet]
+
+
+class Lane:
+    """One stream's place at the worker; made by `Worker.open`."""
+
+    def __init__(self, worker: Worker, tracker: Tracker) -> None:
+        self._worker = worker
+        self._newest: Future[MaskSet] | None = None
+        self._tracker: Tracker | None = tracker
+
+    def submit(self, frame: Frame, prompts: Sequence[Prompt] = (), live: bool = True) -> Future[MaskSet]:
+        """Ask for one step; the answer to the one before must have come.
+
+        Args:
+            live: somebody is watching: goes before steps that are not.
+
+        Returns:
+            the step's `MaskSet`, or the exception of this step alone.
+
+        Raises:
+            EngineError: BUSY while a step is under way, CLOSED after `close` or `Worker.stop`.
+        """
+        return self._worker._submit(self, frame, prompts, live)
+
+    def close(self) -> None:
+        """Cancel the step that waits, if any, and forget the objects. May be called twice."""
+        self._worker._close(self)
+
+
+class Worker:
+    """The engine thread.
+
+    Args:
+        load: makes the model; called once, in the thread.
+    """
+
+    def __init__(self, load: Callable[[], Model]) -> None:
+        self._load = load
+        self._wake = threading.Condition()
+        self._waiting: deque[_Request] = deque()
+        self._lanes: set[Lane] = set()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._model: Model | None = None
+        self.ready = False
+        self.error: str | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model, once it is loaded.
+
+        Raises:
+            EngineError: NOT_READY before that, or when loading failed.
+        """
+        if self._model is None:
+            raise EngineError("NOT_READY", self.error or "the model is still loading")
+        return self._model
+
+    def start(self) -> None:
+        """Begin to load and warm up, in the thread; `ready` or `error` tells the outcome."""
+        self._thread.start()
+
+    def open(
+        self,
+        *,
+        max_cond_frames: int = 4,
+        pin_first: bool = True,
+        max_objects: int = 16,
+        patience: int = PATIENCE,
+    ) -> Lane:
+        """A new stream with a tracker of its own; the options are the tracker's.
+
+        Raises:
+            EngineError: NOT_READY, CLOSED.
+        """
+        tracker = Tracker(
+            self.model,
+            max_cond_frames=max_cond_frames,
+            pin_first=pin_first,
+            max_objects=max_objects,
+            patience=patience,
+        )
+        lane = Lane(self, tracker)
+        with self._wake:
+            if self._stopping:
+                raise EngineError("CLOSED", "the engine has been stopped")
+            self._lanes.add(lane)
+        return lane
+
+    def stop(self) -> None:
+        """Cancel what waits, finish the round under way, end the thread. May be called twice."""
+        with self._wake:
+            self._stopping = True
+            cancelled = list(self._waiting)
+            self._waiting.clear()
+            self._lanes.clear()
+            self._wake.notify_all()
+        for request in cancelled:
+            request.future.cancel()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.ready = False
+
+    def _submit(self, lane: Lane, frame: Frame, prompts: Sequence[Prompt], live: bool) -> Future[MaskSet]:
+        future: Future[MaskSet] = Future()
+        with self._wake:
+            if lane not in self._lanes or lane._tracker is None:
+                raise EngineError("CLOSED", "this stream has been closed")
+            if lane._newest is not None and not lane._newest.done():
+                raise EngineError("BUSY", "a step of this stream is under way")
+            lane._newest = future
+            submitted_at = time.monotonic()
+            self._waiting.append(
+                _Request(lane, lane._tracker, frame, tuple(prompts), live, submitted_at, future)
+            )
+            self._wake.notify_all()
+        return future
+
+    def _close(self, lane: Lane) -> None:
+        with self._wake:
+            self._lanes.discard(lane)
+            lane._tracker = None
+            cancelled = [r for r in self._waiting if r.lane is lane]
+            self._waiting = deque(r for r in self._waiting if r.lane is not lane)
+        for request in cancelled:
+            request.future.cancel()
+
+    # In the thread.
+
+    def _run(self) -> None:
+        try:
+            model = self._load()
+            warm_up(model)
+        except Exception as error:
+            self.error = str(error) or repr(error)
+            log.exception("the engine could not start")
+            return
+        log.info("engine ready: %s", model.why)
+        self._model = model
+        self.ready = True
+        try:
+            while self._round(model):
+                pass
+        finally:
+            self.ready = False
+
+    def _next_round(self) -> list[_Request] | None:
+        """Wait for requests and take a round of them; None when the worker stops."""
+        with self._wake:
+            while not self._waiting and not self._stopping:
+                self._wake.wait()
+            if self._stopping:
+                return None
+            chosen = _choose(self._waiting, time.monotonic())
+            self._waiting = deque(r for r in self._waiting if r not in chosen)
+        return [request for request in chosen if request.future.set_running_or_notify_cancel()]
+
+    def _round(self, model: Model) -> bool:
+        """Answer one round of requests; False when the worker stops. What it took is let go on return."""
+        requests = self._next_round()
+        if requests is None:
+            return False
+        try:
+            results = step_many(model, [(r.tracker, r.frame, r.prompts) for r in requests])
+        except BaseException as error:
+            for request in requests:
+                request.future.set_exception(error)
+            raise
+        for request, result in zip(requests, results, strict=True):
+            if isinstance(result, Exception):
+                request.future.set_exception(result)
+            else:
+                request.future.set_result(result)
+        return True
+
+
+def _choose(waiting: Sequence[_Request], now: float) -> list[_Request]:
+    """The oldest `MAX_ROUND` live requests; background ones when none is live, or when they waited long."""
+    live = [r for r in waiting if r.live]
+    background = [r for r in waiting if not r.live]
+    if live:
+        overdue = [r for r in background if now - r.submitted_at >= BACKGROUND_WAIT_S]
+        return overdue[:1] + live[: MAX_ROUND - len(overdue[:1])]
+    return background[:MAX_ROUND]
+
+
+def warm_up(model: Model) -> None:
+    """Run the network over grey pictures until its memory is full, so that the first stream finds it warm."""
+    tracker = Tracker(model)
+    grey = np.full((480, 640, 3), 128, dtype=np.uint8)
+    started = time.monotonic()
+    for index in range(model.net.num_maskmem + 2):
+        prompts = (Points(1, (Point(0.5, 0.5),)),) if index == 0 else ()
+        tracker.step(Frame(index, grey), prompts)
+        if time.monotonic() - started > WARM_UP_S:
+            break

@@ -1,0 +1,208 @@
+"""The engine thread with the real tracker; only the network is small."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+from official import clip_frames, small_model
+
+from engine import lanes, worker
+from engine.lanes import Job
+from engine.models import Model
+from engine.tracker import Tracker
+from engine.types import EngineError, Frame, MaskSet, Point, Points
+from engine.worker import Worker
+
+CLICK = (Points(1, (Point(0.4, 0.5),)),)
+FRAMES = clip_frames(6)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return small_model()
+
+
+@pytest.fixture
+def engine(model: Model) -> Iterator[Worker]:
+    engine = Worker(lambda: model)
+    engine.start()
+    wait_for(lambda: engine.ready)
+    yield engine
+    engine.stop()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+class Gate:
+    """Holds the engine inside a round, and writes down which frames each round took."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rounds: list[list[int]] = []
+        self.entered, self.open = threading.Event(), threading.Event()
+
+        def gated(model: Model, jobs: Sequence[Job]) -> list[MaskSet | Exception]:
+            self.rounds.append([frame.index for _, frame, _ in jobs])
+            self.entered.set()
+            assert self.open.wait(60)
+            return lanes.step_many(model, jobs)
+
+        monkeypatch.setattr(worker, "step_many", gated)
+
+
+@pytest.fixture
+def gate(engine: Worker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.open.set()
+
+
+def test_streams_get_the_masks_they_would_get_alone(engine: Worker, model: Model) -> None:
+    alone = Tracker(model)
+    expected = [alone.step(frame, CLICK if frame.index == 0 else ()) for frame in FRAMES]
+    streams = [engine.open() for _ in range(3)]
+    for frame, masks in zip(FRAMES, expected, strict=True):
+        futures = [stream.submit(frame, CLICK if frame.index == 0 else ()) for stream in streams]
+        for future in futures:
+            result = future.result(60)
+            assert result.frame_index == frame.index
+            overlap = (result.objects[0].mask == masks.objects[0].mask).mean()
+            assert overlap > 0.999
+
+
+def test_a_round_takes_one_step_of_every_waiting_stream(engine: Worker, gate: Gate) -> None:
+    streams = [engine.open() for _ in range(4)]
+    first = streams[0].submit(FRAMES[0])
+    assert gate.entered.wait(60)
+    rest = [stream.submit(Frame(i, FRAMES[0].image)) for i, stream in enumerate(streams[1:], 1)]
+    gate.open.set()
+    for future in (first, *rest):
+        future.result(60)
+    assert gate.rounds == [[0], [1, 2, 3]]
+
+
+def test_live_streams_go_before_background_ones_which_do_not_starve(
+    engine: Worker, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, other, background = engine.open(), engine.open(), engine.open()
+    holding = live.submit(Frame(0, FRAMES[0].image))
+    assert gate.entered.wait(60)
+    later = background.submit(Frame(2, FRAMES[0].image), live=False)
+    sooner = other.submit(Frame(1, FRAMES[0].image))
+    gate.open.set()
+    for future in (holding, sooner, later):
+        future.result(60)
+    assert gate.rounds == [[0], [1], [2]]
+
+    monkeypatch.setattr(worker, "BACKGROUND_WAIT_S", 0.0)
+    gate.open.clear()
+    gate.entered.clear()
+    holding = live.submit(Frame(3, FRAMES[0].image))
+    assert gate.entered.wait(60)
+    later = background.submit(Frame(5, FRAMES[0].image), live=False)
+    sooner = other.submit(Frame(4, FRAMES[0].image))
+    gate.open.set()
+    for future in (holding, sooner, later):
+        future.result(60)
+    assert gate.rounds[3:] == [[3], [5, 4]]
+
+
+def test_a_failing_stream_touches_no_other(engine: Worker, gate: Gate) -> None:
+    good, bad = engine.open(), engine.open()
+    held = engine.open().submit(FRAMES[0])
+    assert gate.entered.wait(60)
+    fine = good.submit(FRAMES[0], CLICK)
+    broken = bad.submit(Frame(0, np.zeros((5, 5), dtype=np.uint8)), CLICK)
+    gate.open.set()
+    held.result(60)
+    assert [o.object_id for o in fine.result(60).objects] == [1]
+    with pytest.raises(EngineError, match="I420"):
+        broken.result(60)
+    assert bad.submit(FRAMES[0], CLICK).result(60).objects[0].object_id == 1
+
+
+def test_a_stream_that_breaks_inside_the_network_touches_no_other(
+    engine: Worker, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = engine.open(), engine.open()
+    held = engine.open().submit(FRAMES[0])
+    assert gate.entered.wait(60)
+    fine, broken = good.submit(FRAMES[0], CLICK), bad.submit(FRAMES[0], CLICK)
+    monkeypatch.setattr(bad._tracker, "show", lambda step: 1 // 0)
+    gate.open.set()
+    held.result(60)
+    assert fine.result(60).objects[0].object_id == 1
+    with pytest.raises(ZeroDivisionError):
+        broken.result(60)
+    assert bad._tracker.object_ids == ()
+
+
+def test_one_step_at_a_time_and_none_after_closing(engine: Worker, gate: Gate) -> None:
+    stream, waiting = engine.open(), engine.open()
+    running = stream.submit(FRAMES[0])
+    assert gate.entered.wait(60)
+    with pytest.raises(EngineError) as busy:
+        stream.submit(FRAMES[1])
+    assert busy.value.code == "BUSY"
+    queued = waiting.submit(FRAMES[0])
+    waiting.close()
+    waiting.close()
+    assert queued.cancelled()
+    gate.open.set()
+    assert running.result(60).frame_index == 0
+    with pytest.raises(EngineError) as closed:
+        waiting.submit(FRAMES[1])
+    assert closed.value.code == "CLOSED"
+
+
+def test_stop_finishes_the_round_and_cancels_the_rest(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Worker(lambda: model)
+    engine.start()
+    wait_for(lambda: engine.ready)
+    gate = Gate(monkeypatch)
+    running = engine.open().submit(FRAMES[0])
+    assert gate.entered.wait(60)
+    queued = engine.open().submit(FRAMES[0])
+    threading.Timer(0.05, gate.open.set).start()
+    engine.stop()
+    engine.stop()
+    assert running.result(0).frame_index == 0
+    with pytest.raises(CancelledError):
+        queued.result(0)
+    with pytest.raises(EngineError):
+        engine.open()
+    assert not engine.ready
+
+
+def test_a_model_that_cannot_be_loaded_is_reported() -> None:
+    def load() -> Model:
+        raise EngineError("MISSING_WEIGHTS", "pico.safetensors is missing")
+
+    engine = Worker(load)
+    engine.start()
+    wait_for(lambda: engine.error is not None)
+    assert engine.error == "pico.safetensors is missing"
+    assert not engine.ready
+    with pytest.raises(EngineError) as caught:
+        engine.open()
+    assert caught.value.code == "NOT_READY"
+    engine.stop()
+
+
+def test_closing_frees_the_objects(engine: Worker) -> None:
+    stream = engine.open()
+    stream.submit(FRAMES[0], CLICK).result(60)
+    tracker = weakref.ref(stream._tracker)
+    stream.close()
+    wait_for(lambda: gc.collect() >= 0 and tracker() is None)
