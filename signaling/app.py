@@ -13,6 +13,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from engine.worker import Worker
 from signaling.errors import on_exception, on_http_exception
+from signaling.fal.mount import CORS_EXPOSED, CORS_METHODS
+from signaling.fal.routes import fal_routes
+from signaling.fal.service import FalService
 from signaling.metrics import Metrics
 from signaling.routes import health, page, sessions
 from signaling.security import Guard
@@ -24,18 +27,22 @@ from stream.bucket import Bucket
 PROTECTED = ("/sessions", "/metrics")
 
 
-def create_app(settings: Settings, worker: Worker) -> Starlette:
-    """The service around one engine thread; the worker is started and stopped with the application."""
+def create_app(settings: Settings, worker: Worker, fal: FalService | None = None) -> Starlette:
+    """The service around one engine thread; the worker is started and stopped with the application.
+
+    Args:
+        fal: the fal-compatible API, where it is to be served too; started and stopped likewise.
+    """
     registry = Registry(settings.max_sessions, settings.max_duration)
     app = Starlette(
-        routes=[*health.routes, *sessions.routes, *page.routes],
+        routes=[*(fal_routes(fal) if fal else ()), *health.routes, *sessions.routes, *page.routes],
         middleware=[
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
-                allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["authorization", "content-type"],
-                expose_headers=["location", "retry-after"],
+                allow_methods=CORS_METHODS,
+                allow_headers=["*"],
+                expose_headers=["location", "retry-after", *CORS_EXPOSED],
             ),
             Middleware(Guard, settings=settings, protected=_protected),
         ],
@@ -47,6 +54,7 @@ def create_app(settings: Settings, worker: Worker) -> Starlette:
         worker=worker,
         sessions=registry,
         metrics=Metrics(registry),
+        fal=fal,
         offers=Bucket(settings.offers_per_second, burst=2 * settings.offers_per_second),
     )
     return app
@@ -60,8 +68,12 @@ def _protected(path: str) -> bool:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     state: AppState = app.state.livemask
     state.worker.start()
+    if state.fal:
+        await state.fal.start()
     try:
         yield
     finally:
         await state.sessions.close_all("shutdown")
+        if state.fal:
+            await state.fal.stop()
         await asyncio.to_thread(state.worker.stop)

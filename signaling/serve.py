@@ -17,6 +17,9 @@ from engine.worker import Worker
 from signaling.app import create_app
 from signaling.boot import boot_model
 from signaling.command import CommandError
+from signaling.fal.mount import fal_service
+from signaling.fal.settings import FalSettings
+from signaling.fal.websocket import WebSocketProtocol
 from signaling.settings import Settings, read_settings
 from signaling.settings import add_arguments as add_settings
 
@@ -76,8 +79,9 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
     worker = Worker(lambda: boot_model(settings))
     # uvloop's UDP transports break aiortc, so the loop is asyncio's own.
     config = uvicorn.Config(
-        create_app(settings, worker),
+        create_app(settings, worker, fal_service(settings, worker, FalSettings.from_env())),
         loop="asyncio",
+        ws=WebSocketProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

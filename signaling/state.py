@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from engine.worker import Worker
+from signaling.fal.service import FalService
 from signaling.metrics import Metrics
 from signaling.sessions import Registry
 from signaling.settings import Settings
@@ -22,6 +23,7 @@ class AppState:
     sessions: Registry
     metrics: Metrics
     offers: Bucket
+    fal: FalService | None = None
 
 
 def state_of(connection: HTTPConnection) -> AppState:

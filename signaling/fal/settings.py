@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from signaling.settings import SettingsError
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIB = 1 << 20
 GIB = 1 << 30
@@ -33,7 +35,6 @@ class FalSettings:
         public_url: origin under which clients reach this server (`https://live.example.org`); empty takes
             the Host of each request.
         require_key: refuse requests without a valid API key.
-        allow_origins: origins of web pages that may call the API beside the server's own; `*` is all.
         allow_networks: addresses that fetches and webhooks may reach although they are not public.
         workers: jobs that run at once; they share the engine in one batch.
         max_tries: runs of one job, counting those ended by the death of the server.
@@ -58,7 +59,6 @@ class FalSettings:
     files_url: str = ""
     public_url: str = ""
     require_key: bool = False
-    allow_origins: tuple[str, ...] = ()
     allow_networks: tuple[Network, ...] = ()
     workers: int = 2
     max_tries: int = 3
@@ -95,7 +95,7 @@ class FalSettings:
         """Defaults, then `LIVEMASK_FAL_*`, then `given` (from flags).
 
         Raises:
-            ValueError: naming the variable, what was expected and what came.
+            SettingsError: naming the variable, what was expected and what came.
         """
         values: dict[str, Any] = {"data_dir": default_data_dir(environ)}
         hints = get_type_hints(cls)
@@ -117,10 +117,8 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         if kind is Path:
             return Path(text).expanduser()
         items = [item.strip() for item in text.split(",") if item.strip()]
-        if kind == tuple[str, ...]:
-            return tuple(items)
         if kind == tuple[float, ...]:
             return tuple(float(item) for item in items)
         return tuple(ipaddress.ip_network(item, strict=False) for item in items)
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{name}: expected {getattr(kind, '__name__', kind)}, got {text!r}") from error
+        raise SettingsError(f"{name}: expected {getattr(kind, '__name__', kind)}, got {text!r}") from error
