@@ -35,10 +35,11 @@ export class Drawing {
     return { mode: this.#settings.mode, hidden: this.#objects.undrawn() };
   }
 
-  /** A new connection was opened with `output` and `here` as they were then. */
-  opened() {
+  /** What a new connection asks for. @returns {{output: import("./messages.js").Output, applyMask: boolean}} */
+  opening() {
     this.#sent = this.#wish();
     this.#picture.painting = this.here;
+    return { output: this.output, applyMask: !this.here };
   }
 
   /** Tells the server, if it does not know yet; one message at a time, the newest wish last. */

@@ -41,9 +41,9 @@ export class Frames {
     return best;
   }
 
-  /** @param {number} rtp @returns {boolean} */
-  has(rtp) {
-    return this.#results.has(rtp);
+  /** The result of this very picture. @param {number} rtp */
+  exactly(rtp) {
+    return this.#results.get(rtp) ?? null;
   }
 
   clear() {

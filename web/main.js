@@ -8,6 +8,7 @@ import { Frames } from "./frames.js";
 import { Hints } from "./hints.js";
 import { History } from "./history.js";
 import { Hud } from "./hud.js";
+import { Instant } from "./instant.js";
 import { LivemaskError } from "./messages.js";
 import { Meter } from "./meter.js";
 import { ObjectList } from "./objects.js";
@@ -21,6 +22,7 @@ import { Status } from "./status.js";
 import { Studio } from "./studio.js";
 import { applyTheme, nextTheme } from "./theme.js";
 import { drawThumbnails } from "./thumbnails.js";
+import { Uplink } from "./uplink.js";
 
 const settings = loadSettings();
 const status = new Status();
@@ -34,13 +36,15 @@ const hints = new Hints(settings.hintsSeen, (text) => status.hint(text));
 const returned = need("returned", HTMLVideoElement);
 const stage = new Stage(need("overlay", HTMLCanvasElement), returned);
 const picture = new Picture(stage, frames, objects, settings);
+const uplink = new Uplink();
+const instant = new Instant(need("local", HTMLVideoElement), uplink, stage);
 const studio = new Studio(() => ({
-  output: drawing.output,
-  applyMask: !drawing.here,
+  ...drawing.opening(),
   onResult: readResult,
   onStream: (stream) => stage.setStream(stream),
   onObjects: (message) => objects.readState(message),
   onStats: (stats) => (meter.stats = stats),
+  onSender: (sender) => uplink.attach(sender),
 }));
 const drawing = new Drawing(studio, objects, settings, picture);
 const prompter = new Prompter(objects, history, () => studio.live);
@@ -53,8 +57,10 @@ const panel = new Panel(need("objects", HTMLElement), {
 const sourcePanel = new SourcePanel(settings, (kind, wish) => studio.start(kind, wish), orient);
 const controls = new Controls(carryOut, setMode);
 
-stage.onPicture = () => {
-  meter.shown(null);
+stage.onPicture = ({ rtp, at }) => {
+  const result = drawing.instant || rtp === null ? null : frames.exactly(rtp);
+  const capture = result && uplink.captureOf(result);
+  if (!drawing.instant) meter.shown(capture === null ? null : at - capture);
   studio.pictured();
 };
 clicking.onFreeze = render;
@@ -73,7 +79,8 @@ objects.addEventListener("change", () => {
 });
 history.addEventListener("change", render);
 document.addEventListener("visibilitychange", () => studio.watched());
-button("retry").addEventListener("click", () => studio.retry(need("key", HTMLInputElement).value));
+button("retry").addEventListener("click", retry);
+need("key-field", HTMLFormElement).addEventListener("submit", (event) => (event.preventDefault(), retry()));
 button("hint-close").addEventListener("click", () => (hints.done(), keepSettings()));
 need("compare-slider", HTMLInputElement).addEventListener("input", (event) => {
   picture.compare = Number(/** @type {HTMLInputElement} */ (event.target).value) / 100;
@@ -98,9 +105,15 @@ function readResult(result) {
   frames.add(result);
   objects.readResult(result);
   clicking.readResult(result);
+  uplink.readResult(result);
+  const latency = instant.show(result);
+  if (latency !== null) meter.shown(latency);
 }
 
 function newSource() {
+  if (!studio.source) uplink.reset();
+  setInstant(drawing.instant && studio.source !== null);
+  instant.setSource(studio.source);
   orient();
   sourcePanel.refresh(studio);
 }
@@ -120,6 +133,11 @@ function render() {
   button("new-object").ariaPressed = String(objects.selected === null);
   need("model-note", HTMLElement).textContent = studio.live?.model ? `Model: ${studio.live.model.name}` : "";
   if (name === "live") hints.offer("click");
+  status.chips([
+    ...(clicking.frozen ? [{ text: "Frozen" }] : []),
+    ...(drawing.instant ? [{ text: instant.matched ? "Instant" : "Instant · masks may lag" }] : []),
+    ...(recorder.recording ? [{ text: "Recording", name: "recording" }] : []),
+  ]);
   controls.render({
     pictured,
     frozen: clicking.frozen,
@@ -196,7 +214,7 @@ const COMMANDS = {
   help: () => need("shortcuts", HTMLDialogElement).showModal(),
   stats: () => ((settings.hud = !settings.hud), hud.toggle(settings.hud), keepSettings()),
   compare: () => setCompare(picture.compare === null),
-  instant: () => {},
+  instant: () => studio.source && setInstant(!drawing.instant),
   pip: () => togglePictureInPicture(returned),
   full: () => toggleFullScreen(need("stage", HTMLElement)),
   record: () => (recorder.recording ? recorder.stop() : recorder.start(stage.canvas)),
@@ -225,15 +243,28 @@ function setCompare(on) {
   viewChanged();
 }
 
+/** @param {boolean} on */
+function setInstant(on) {
+  drawing.instant = on;
+  instant.toggle(on);
+  viewChanged();
+}
+
 /** @param {OffscreenCanvas | null} canvas */
 function saveCanvas(canvas) {
   if (!canvas) throw new LivemaskError("NO_PICTURE", "there is no picture to save");
   return savePicture(canvas);
 }
 
+function retry() {
+  attempt(studio.retry(need("key", HTMLInputElement).value.trim()));
+}
+
 function stop() {
   if (recorder.recording) recorder.stop();
   clicking.cancel();
+  setInstant(false);
+  instant.setSource(null);
   studio.stop();
   stage.setStream(null);
   stage.clear();

@@ -45,6 +45,17 @@ export class Status {
     if (this.#pulse.textContent !== text) this.#pulse.textContent = text;
   }
 
+  /** Words on the picture about how it is shown. @param {{text: string, name?: string}[]} chips */
+  chips(chips) {
+    const made = chips.map(({ text, name = "" }) => {
+      const chip = document.createElement("span");
+      chip.className = name;
+      chip.textContent = text;
+      return chip;
+    });
+    need("chips", HTMLElement).replaceChildren(...made);
+  }
+
   /** @param {string} text */
   toast(text) {
     clearTimeout(this.#toastTimer);

@@ -1,0 +1,107 @@
+/**
+ * The instant view: the browser's own pictures, each shown when its masks arrive, with no way back for the video.
+ * Where pictures and results cannot be matched, the newest of both are shown, and said to be unmatched.
+ */
+import { release } from "./stage.js";
+
+const KEPT_MS = 1500;
+const NEAR_MS = 3;
+
+/** @typedef {import("./stage.js").Shown & {capture: number}} Taken */
+
+export class Instant {
+  #video;
+  #uplink;
+  #stage;
+  #watching = 0;
+  /** @type {Taken[]} oldest first */
+  #taken = [];
+  #on = false;
+  #misses = 0;
+
+  /**
+   * @param {HTMLVideoElement} video of the browser's own picture
+   * @param {import("./uplink.js").Uplink} uplink
+   * @param {import("./stage.js").Stage} stage
+   */
+  constructor(video, uplink, stage) {
+    this.#video = video;
+    this.#uplink = uplink;
+    this.#stage = stage;
+  }
+
+  /** Every picture on the screen belongs to the masks over it. */
+  get matched() {
+    return this.#misses < 5;
+  }
+
+  /** @param {MediaStream | null} stream */
+  setSource(stream) {
+    const watch = ++this.#watching;
+    this.#forget();
+    this.#video.srcObject = stream;
+    if (!stream) return;
+    this.#video.play().catch(() => {});
+    this.#next(watch);
+  }
+
+  /** @param {boolean} on */
+  toggle(on) {
+    this.#on = on;
+    this.#misses = 0;
+    this.#stage.fromVideo = !on;
+    if (!on) this.#forget();
+  }
+
+  /**
+   * Shows the picture that the result is about.
+   *
+   * @param {import("./messages.js").Result} result
+   * @returns {number | null} milliseconds since its capture, where one was shown
+   */
+  show(result) {
+    if (!this.#on) return null;
+    const capture = this.#uplink.captureOf(result);
+    const index = capture === null ? -1 : this.#taken.findIndex((taken) => Math.abs(taken.capture - capture) < NEAR_MS);
+    this.#misses = index < 0 ? this.#misses + 1 : 0;
+    if (index >= 0) return this.#present(index, result.rtp_timestamp);
+    // One picture whose copy was not ready is left out; when none match, honesty needs no patience.
+    return this.matched ? null : this.#present(this.#taken.length - 1, null);
+  }
+
+  /** @param {number} index @param {number | null} rtp */
+  #present(index, rtp) {
+    const [taken] = this.#taken.splice(index, 1);
+    if (!taken) return null;
+    for (const older of this.#taken.splice(0, index)) release(older);
+    const now = performance.now();
+    this.#stage.show({ ...taken, rtp, at: now });
+    if (this.#stage.frozen) release(taken);
+    return now - taken.capture;
+  }
+
+  /** @param {number} watch */
+  #next(watch) {
+    this.#video.requestVideoFrameCallback((now, metadata) => {
+      if (watch !== this.#watching) return;
+      this.#next(watch);
+      const capture = metadata.captureTime ?? now;
+      this.#uplink.captured(capture);
+      if (this.#on) this.#take(capture, watch);
+    });
+  }
+
+  /** A copy, for a camera has few buffers and stops when they are kept from it. @param {number} capture @param {number} watch */
+  async #take(capture, watch) {
+    const picture = await createImageBitmap(this.#video).catch(() => null);
+    if (!picture) return;
+    const taken = { picture, capture, rtp: null, width: picture.width, height: picture.height, at: capture };
+    if (!this.#on || watch !== this.#watching) return release(taken);
+    this.#taken.push(taken);
+    while (this.#taken[0].capture < capture - KEPT_MS) release(/** @type {Taken} */ (this.#taken.shift()));
+  }
+
+  #forget() {
+    for (const taken of this.#taken.splice(0)) release(taken);
+  }
+}
