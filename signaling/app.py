@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ from signaling.settings import Settings
 from signaling.state import AppState
 from stream.bucket import Bucket
 
+STOP_SECONDS = 3.0
 PROTECTED = ("/sessions", "/metrics")
 
 
@@ -76,4 +78,18 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         await state.sessions.close_all("shutdown")
         if state.fal:
             await state.fal.stop()
-        await asyncio.to_thread(state.worker.stop)
+        await _stop(state.worker)
+
+
+async def _stop(worker: Worker) -> None:
+    """Stop the engine thread; one that is loading a model for long is left to the end of the process."""
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        worker.stop()
+        with suppress(RuntimeError):  # the loop may have been closed meanwhile
+            loop.call_soon_threadsafe(stopped.set)
+
+    threading.Thread(target=stop, name="engine stop", daemon=True).start()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopped.wait(), STOP_SECONDS)

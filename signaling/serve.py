@@ -100,13 +100,12 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
 
 async def _announce(worker: Worker, server: uvicorn.Server, address: str) -> None:
     """Say when the service can be used; stop the server when it never will be."""
-    while not (worker.ready or worker.error):
+    while not (worker.ready or worker.error):  # noqa: ASYNC110 (the worker is a thread and knows no event loop)
         await asyncio.sleep(0.05)
     if worker.error:
         logger.error("the model could not be loaded: %s", worker.error)
         server.should_exit = True
         return
-    logger.info(worker.model.why)
     print(f"Livemask is ready: {address}", flush=True)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from importlib import resources
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
+from checkpoint import Checkpoint
 from omegaconf import OmegaConf
 
 from engine import nets
@@ -17,13 +16,6 @@ from engine import nets
 # several times slower than one. Set for the processes that tests start, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-
-
-class Checkpoint(NamedTuple):
-    """A network on disk, as `--checkpoint` and `--config` take it."""
-
-    weights: Path
-    config: Path
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import Checkpoint
+from checkpoint import Checkpoint
 from numpy.typing import NDArray
 from PIL import Image
 
