@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -158,7 +158,7 @@ class Storage:
             raise FalError(400, f"parts: expected numbers out of {sent}, got {wanted}", "bad_request")
         keys = [_part_key(file_id, number) for number in wanted]
         size = sum(part.size for part in parts if part.number in wanted)
-        await asyncio.to_thread(obstore.put, self._store, _key(file_id), self._joined(keys))
+        await asyncio.to_thread(self._join, keys, _key(file_id))
         file = await self._make_ready(file_id, size, quota)
         await asyncio.to_thread(self._erase, [_part_key(file_id, number) for number in sent])
         return file
@@ -245,10 +245,11 @@ class Storage:
             raise too_large(self._settings.upload_bytes)
         session.merge(part)
 
-    def _joined(self, keys: Sequence[str]) -> Iterator[bytes]:
-        for key in keys:
-            for chunk in obstore.get(self._store, key).stream(min_chunk_size=MIB):
-                yield bytes(chunk)
+    def _join(self, keys: Sequence[str], whole: str) -> None:
+        with obstore.open_writer(self._store, whole) as sink:
+            for key in keys:
+                for chunk in obstore.get(self._store, key).stream(min_chunk_size=MIB):
+                    sink.write(chunk)
 
     def _erase(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -1,0 +1,49 @@
+"""One server for the tests of this folder, and the stock Python client pointed at it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fal_client.client
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from harness import LOOPBACK, Server, write_clip  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def server(tiny_checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """No keys, loopback addresses allowed (the tests' own web servers live there)."""
+    running = Server(
+        tmp_path_factory.mktemp("data"),
+        tiny_checkpoint,
+        fal={"allow_networks": LOOPBACK, "webhook_delays": (0.2, 0.2, 0.2)},
+    ).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture
+def stock(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, with `fal_client` pointed at it as docs/fal.md says."""
+    redirect(server, monkeypatch)
+    return server
+
+
+def redirect(server: Server, monkeypatch: pytest.MonkeyPatch, key: str = "id:secret") -> None:
+    """The five lines of docs/fal.md."""
+    client = fal_client.client
+    monkeypatch.setattr(client, "RUN_URL_FORMAT", f"http://{server.host}/run/")
+    monkeypatch.setattr(client, "QUEUE_URL_FORMAT", f"http://{server.host}/queue/")
+    monkeypatch.setattr(client, "REALTIME_URL_FORMAT", f"ws://{server.host}/run/")
+    monkeypatch.setattr(client, "REST_URL", f"http://{server.host}/rest")
+    monkeypatch.setattr(client, "CDN_URL", f"http://{server.host}/cdn")
+    monkeypatch.setenv("FAL_KEY", key)
