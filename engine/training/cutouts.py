@@ -8,6 +8,7 @@ object each. Needs opencv, as training does. GrabCut: Rother, Kolmogorov, Blake,
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from engine.training.textures import PICTURE
 
+MARKS = Path(__file__).parent / "data" / "marked_objects.json"
 SIDE = 128
 MARGIN = 4  # transparent pixels around a sprite, so that it can be warped without a hard border
 WORKING_SIDE = 480  # GrabCut runs on crops of at most this size: its time grows faster than the area
@@ -69,7 +71,9 @@ def load_marks(path: Path) -> list[Mark]:
 
 def _mark(entry: Mapping[str, Any]) -> Mark:
     x0, y0, x1, y1 = entry["box"]
-    lists = {key: tuple(tuple(item) for item in entry.get(key, ())) for key in ("within", "inside", "outside")}
+    lists = {
+        key: tuple(tuple(item) for item in entry.get(key, ())) for key in ("within", "inside", "outside")
+    }
     rest = {key: value for key, value in entry.items() if key not in {"box", *lists}}
     return Mark(box=(x0, y0, x1, y1), **lists, **rest)
 
@@ -86,7 +90,7 @@ def grab(rgb: Image, mark: Mark, rounds: int = 6) -> Bool:
     cv2.grabCut(
         cv2.cvtColor(small, cv2.COLOR_RGB2BGR),
         trimap,
-        None,
+        (0, 0, 1, 1),  # not read in this mode
         np.zeros((1, 65)),
         np.zeros((1, 65)),
         rounds,
@@ -109,12 +113,12 @@ def _around(box: Sequence[int], width: int, height: int, margin: float = 0.3) ->
 def _trimap(shape: tuple[int, ...], mark: Mark, origin: tuple[int, int], scale: float) -> Image:
     def place(points: object) -> NDArray[np.int32]:
         flat = np.asarray(points, np.float32).reshape(-1, 2)
-        return np.rint((flat - origin) * scale).astype(np.int32)
+        placed: NDArray[np.int32] = np.rint((flat - origin) * scale).astype(np.int32)
+        return placed
 
     (x0, y0), (x1, y1) = place(mark.box)
-    polygon = place(mark.within) if mark.within else place((x0, y0, x1, y0, x1, y1, x0, y1))
-    if not mark.within:
-        polygon = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.int32)
+    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.int32)
+    polygon = place(mark.within) if mark.within else corners
     trimap = np.full(shape, cv2.GC_BGD, np.uint8)
     cv2.fillPoly(trimap, [polygon], cv2.GC_PR_FGD)
     trimap[: max(y0, 0)], trimap[max(y1, 0) :] = cv2.GC_BGD, cv2.GC_BGD
@@ -164,14 +168,14 @@ def sprite(rgb: Image, mask: Bool) -> Image:
     out[top : top + size[0], left : left + size[1]] = np.dstack((colour.clip(0, 255), alpha * 255))
     whole = np.rint(out).astype(np.uint8)
     hidden = (whole[..., 3] < 8).astype(np.uint8)
-    whole[..., :3] = cv2.inpaint(np.ascontiguousarray(whole[..., :3]), hidden, 3, cv2.INPAINT_TELEA)
-    return np.ascontiguousarray(whole.transpose(2, 0, 1))
+    bled = cv2.inpaint(np.ascontiguousarray(whole[..., :3]), hidden, 3, cv2.INPAINT_TELEA)
+    return np.dstack((bled, whole[..., 3])).transpose(2, 0, 1).astype(np.uint8)
 
 
 def still(rgb: Image, mask: Bool) -> tuple[Image, Bool]:
     """The picture [3, 288, 512] and the mask [288, 512] at the size that training keeps pictures."""
     height, width = PICTURE
-    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
     cover = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(small.transpose(2, 0, 1)), cover > 0.5
 
@@ -222,3 +226,31 @@ class Found:
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(self.sprites, folder / "cutouts.pt")
         torch.save({"frames": self.frames, "masks": self.masks}, folder / "stills.pt")
+
+
+def cut(pairs: Iterator[tuple[Mark, Image]]) -> Found:
+    """Everything marked, cut out; pictures of parts are left out of the stills."""
+    sprites, frames, masks = [], [], []
+    for mark, rgb in pairs:
+        mask = grab(rgb, mark)
+        sprites.append(sprite(rgb, mask))
+        if not mark.part:
+            frame, cover = still(rgb, mask)
+            frames.append(frame)
+            masks.append(cover)
+    return Found(*(torch.from_numpy(np.stack(items)) for items in (sprites, frames, masks)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Cut marked objects out of a folder of clips.")
+    parser.add_argument("folder", type=Path, help="folder of videos")
+    parser.add_argument("--marks", type=Path, default=MARKS)
+    parser.add_argument("--out", type=Path, default=Path("runs/real"))
+    options = parser.parse_args(arguments)
+    found = cut(marked_frames(options.folder, load_marks(options.marks)))
+    found.save(options.out)
+    print(f"{options.out}: {len(found.sprites)} cut-outs, {len(found.frames)} pictures with masks")
+
+
+if __name__ == "__main__":
+    main()
