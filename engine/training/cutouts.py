@@ -71,11 +71,10 @@ def load_marks(path: Path) -> list[Mark]:
 
 def _mark(entry: Mapping[str, Any]) -> Mark:
     x0, y0, x1, y1 = entry["box"]
-    lists = {
-        key: tuple(tuple(item) for item in entry.get(key, ())) for key in ("within", "inside", "outside")
-    }
-    rest = {key: value for key, value in entry.items() if key not in {"box", *lists}}
-    return Mark(box=(x0, y0, x1, y1), **lists, **rest)
+    fields: dict[str, Any] = {**entry, "box": (x0, y0, x1, y1)}
+    for key in ("within", "inside", "outside"):
+        fields[key] = tuple(map(tuple, entry.get(key, ())))
+    return Mark(**fields)
 
 
 def grab(rgb: Image, mark: Mark, rounds: int = 6) -> Bool:
@@ -208,7 +207,7 @@ def read_frames(path: Path, indices: set[int]) -> dict[int, Image]:
     with av.open(str(path)) as container:
         for i, frame in enumerate(container.decode(video=0)):
             if i in indices:
-                frames[i] = frame.to_ndarray(format="rgb24")
+                frames[i] = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
             if len(frames) == len(indices):
                 return frames
     raise FileNotFoundError(f"{path} has no frame {min(indices - frames.keys())}")
