@@ -80,10 +80,20 @@ async def _read(request: Request) -> Offer:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "INVALID_INPUT", "Content-Type: expected application/json")
     try:
-        body = json.loads(await request.body())
+        body = json.loads(await _body(request))
     except (ValueError, RecursionError):
         raise ApiError(400, "INVALID_INPUT", "body: expected JSON") from None
     return read_offer(body)
+
+
+async def _body(request: Request) -> bytes:
+    """The body, read no further than its limit whatever its Content-Length says."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise ApiError(413, "TOO_LARGE", f"body: expected at most {BODY_BYTES} bytes")
+    return bytes(body)
 
 
 async def _open(state: AppState, session_id: str, offer: Offer) -> Opened:
@@ -138,7 +148,7 @@ def _unknown() -> ApiError:
 
 routes = [
     Route("/sessions", listing, methods=["GET"]),
-    Route("/sessions", create, methods=["POST"], max_body_size=BODY_BYTES),
+    Route("/sessions", create, methods=["POST"]),
     Route("/sessions/{session_id}", show, methods=["GET"]),
     Route("/sessions/{session_id}", delete, methods=["DELETE"]),
 ]

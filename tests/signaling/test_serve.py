@@ -1,0 +1,116 @@
+"""`livemask serve` as a process: it says when it is ready, and stops when it is told to."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from checkpoint import Checkpoint
+from signaling_service import Camera
+
+from signaling.cli import main
+from signaling.serve import listen
+from signaling.settings import Settings
+from stream.client import LiveClient
+
+STOP_SECONDS = 20  # generous: a loaded machine; an idle one needs one or two
+
+
+@contextmanager
+def served(*flags: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "signaling.cli", "serve", "--port", "0", *map(str, flags)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def tiny(checkpoint: Checkpoint) -> list[object]:
+    return ["--checkpoint", checkpoint.weights, "--config", checkpoint.config, "--device", "cpu"]
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.match(r"Livemask is ready: http://localhost:(\d+)/", line)
+    assert found, line
+    return f"http://127.0.0.1:{found[1]}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_cleanly(tiny_checkpoint: Checkpoint, number: signal.Signals) -> None:
+    with served(*tiny(tiny_checkpoint)) as process:
+        address(process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=STOP_SECONDS)
+    assert process.returncode == (0 if number == signal.SIGTERM else 130)
+    assert "Traceback" not in errors
+
+
+async def test_sigterm_with_a_live_session(tiny_checkpoint: Checkpoint) -> None:
+    with served(*tiny(tiny_checkpoint)) as process:
+        messages: list[dict[str, object]] = []
+        live = await LiveClient.connect(address(process), Camera(), listener=messages.append)
+        try:
+            await live.prompt({"prompts": [{"x": 50, "y": 50}]})
+            process.terminate()
+            _, errors = process.communicate(timeout=STOP_SECONDS)
+        finally:
+            await live.close()
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert re.search(r"session [0-9a-f]{32} closed: shutdown", errors)
+
+
+def test_sigterm_while_the_model_is_loading(tiny_checkpoint: Checkpoint) -> None:
+    with served(*tiny(tiny_checkpoint), "--log-level", "info") as process:
+        assert process.stderr is not None
+        while "startup complete" not in (line := process.stderr.readline()):
+            assert line, "the server never came up"
+        process.terminate()
+        began = time.monotonic()
+        process.communicate(timeout=STOP_SECONDS)
+    assert process.returncode == 0
+    assert time.monotonic() - began < STOP_SECONDS
+
+
+def test_a_model_that_is_not_there_ends_the_process_and_says_so() -> None:
+    with served("--checkpoint", "/nowhere/x.pt", "--config", "configs/sam2.1/sam2.1_hiera_t.yaml") as process:
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output == ""
+    assert "/nowhere/x.pt" in errors
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert main(["serve", "--port", str(other.getsockname()[1])]) == 2
+    error = capsys.readouterr().err
+    assert "cannot listen on 127.0.0.1" in error
+    assert "--port" in error
+
+
+def test_an_open_door_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIVEMASK_API_KEYS", raising=False)
+    assert main(["serve", "--host", "0.0.0.0"]) == 2
+    assert "LIVEMASK_API_KEYS" in capsys.readouterr().err
+
+
+def test_listening_over_ipv6() -> None:
+    with listen(Settings(host="::1", port=0)) as listener:
+        assert listener.family == socket.AF_INET6
