@@ -25,7 +25,7 @@ export class Clicking {
 
   /** What a plain click does. @type {0 | 1} */
   label = 1;
-  /** @type {(what: "click" | "exclude" | "box") => void} a prompt was carried out */
+  /** A prompt was carried out. @type {(first: boolean) => void} `first`: it made its object */
   onPrompt = () => {};
   onFreeze = () => {};
 
@@ -175,22 +175,23 @@ export class Clicking {
     const { shown } = this.#stage;
     if (!shown) return;
     this.#picture.ripple(spot);
-    await this.#carryOut(this.#prompter.click(spot, label, shown), label ? "click" : "exclude");
+    await this.#carryOut(() => this.#prompter.click(spot, label, shown));
   }
 
   /** @param {Spot} from @param {Spot} to */
   async #box(from, to) {
     const { shown } = this.#stage;
     if (!shown || from.x === to.x || from.y === to.y) return;
-    await this.#carryOut(this.#prompter.box(from, to, shown), "box");
+    await this.#carryOut(() => this.#prompter.box(from, to, shown));
   }
 
-  /** @param {Promise<number>} prompt @param {"click" | "exclude" | "box"} what */
-  async #carryOut(prompt, what) {
+  /** @param {() => Promise<number>} prompt gives the object's id */
+  async #carryOut(prompt) {
+    const first = this.#objects.selected === null;
     try {
-      const id = await prompt;
+      const id = await prompt();
       if (this.#stage.frozen) this.#awaited.add(id);
-      this.onPrompt(what);
+      this.onPrompt(first);
     } catch (error) {
       this.#fail(/** @type {Error} */ (error));
     }

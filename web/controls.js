@@ -105,7 +105,9 @@ export class Controls {
         term.append(cap);
       }
       text.textContent = words;
-      list.append(term, text);
+      const row = document.createElement("div");
+      row.append(term, text);
+      list.append(row);
     }
   }
 

@@ -2,7 +2,7 @@
  * The instant view: the browser's own pictures, each shown when its masks arrive, with no way back for the video.
  * Where pictures and results cannot be matched, the newest of both are shown, and said to be unmatched.
  */
-import { release } from "./stage.js";
+import { copyOf, release } from "./stage.js";
 
 const KEPT_MS = 1500;
 const NEAR_MS = 3;
@@ -30,7 +30,7 @@ export class Instant {
     this.#stage = stage;
   }
 
-  /** Every picture on the screen belongs to the masks over it. */
+  /** Every picture on the screen belongs to the masks over it, as far as this browser can tell. */
   get matched() {
     return this.#misses < 5;
   }
@@ -54,29 +54,32 @@ export class Instant {
   }
 
   /**
-   * Shows the picture that the result is about.
+   * Shows the picture that the result is about. One that was not taken, or not in time, is left out.
    *
    * @param {import("./messages.js").Result} result
    * @returns {number | null} milliseconds since its capture, where one was shown
    */
   show(result) {
-    if (!this.#on) return null;
+    if (!this.#on || this.#stage.frozen) return null;
     const capture = this.#uplink.captureOf(result);
-    const index = capture === null ? -1 : this.#taken.findIndex((taken) => Math.abs(taken.capture - capture) < NEAR_MS);
-    this.#misses = index < 0 ? this.#misses + 1 : 0;
-    if (index >= 0) return this.#present(index, result.rtp_timestamp);
-    // One picture whose copy was not ready is left out; when none match, honesty needs no patience.
-    return this.matched ? null : this.#present(this.#taken.length - 1, null);
-  }
-
-  /** @param {number} index @param {number | null} rtp */
-  #present(index, rtp) {
-    const [taken] = this.#taken.splice(index, 1);
+    this.#misses = capture === null ? this.#misses + 1 : 0;
+    if (capture === null) return this.matched ? null : this.#showNewest();
+    const index = this.#taken.findIndex((taken) => Math.abs(taken.capture - capture) < NEAR_MS);
+    const [taken] = index < 0 ? [] : this.#taken.splice(index, 1);
     if (!taken) return null;
     for (const older of this.#taken.splice(0, index)) release(older);
+    return this.#present({ ...taken, rtp: result.rtp_timestamp });
+  }
+
+  #showNewest() {
+    const newest = this.#taken.at(-1);
+    return newest ? this.#present({ ...newest, picture: copyOf(newest), rtp: null }) : null;
+  }
+
+  /** @param {Taken} taken */
+  #present(taken) {
     const now = performance.now();
-    this.#stage.show({ ...taken, rtp, at: now });
-    if (this.#stage.frozen) release(taken);
+    this.#stage.show({ ...taken, at: now });
     return now - taken.capture;
   }
 

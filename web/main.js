@@ -63,10 +63,19 @@ stage.onPicture = ({ rtp, at }) => {
   if (!drawing.instant) meter.shown(capture === null ? null : at - capture);
   studio.pictured();
 };
+stage.onPlace = ({ rect }) => {
+  const { style } = need("stage", HTMLElement);
+  if (rect.width) style.setProperty("--aspect", `${rect.width} / ${rect.height}`);
+  const slider = need("compare-slider", HTMLElement).style;
+  slider.setProperty("--left", `${rect.x}px`);
+  slider.setProperty("--width", `${rect.width}px`);
+};
 clicking.onFreeze = render;
-clicking.onPrompt = (what) => {
-  hints.done(what === "box" ? "click" : what === "exclude" ? "refine" : "click");
-  hints.offer("refine");
+clicking.onPrompt = (first) => {
+  hints.done("click");
+  if (!first) hints.done("refine");
+  hints.offer(first ? (objects.size > 1 ? "freeze" : "refine") : "more");
+  keepSettings();
 };
 studio.addEventListener("change", render);
 studio.addEventListener("source", newSource);
@@ -132,7 +141,7 @@ function render() {
   button("reset-all").hidden = objects.size === 0;
   button("new-object").ariaPressed = String(objects.selected === null);
   need("model-note", HTMLElement).textContent = studio.live?.model ? `Model: ${studio.live.model.name}` : "";
-  if (name === "live") hints.offer("click");
+  if (name === "live" && objects.size === 0) hints.offer("click");
   status.chips([
     ...(clicking.frozen ? [{ text: "Frozen" }] : []),
     ...(drawing.instant ? [{ text: instant.matched ? "Instant" : "Instant · masks may lag" }] : []),
@@ -203,7 +212,7 @@ const COMMANDS = {
   "toggle-exclude": () => (clicking.label = 0),
   undo: () => history.undo(),
   redo: () => history.redo(),
-  new: () => (objects.select(null), hints.done("more")),
+  new: () => (objects.select(null), hints.done("refine"), hints.done("more")),
   select: ({ amount = 0 }) => objects.select(amount),
   remove: () => onSelected("remove"),
   hide: () => onSelected("hide"),

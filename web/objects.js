@@ -175,10 +175,11 @@ function inBox({ x, y }, [cx, cy, w, h]) {
  * Where a clicked point is now: it goes with the object's box.
  *
  * @param {Mark} mark @param {Box | null} box
- * @returns {{x: number, y: number}} 0..1 of the picture
+ * @returns {{x: number, y: number} | null} 0..1 of the picture; null while the object is not to be seen
  */
 export function markNow(mark, box) {
-  if (!mark.within || !box) return mark;
+  if (!mark.within) return mark;
+  if (!box) return null;
   const [cx, cy, w, h] = box;
   return { x: cx + mark.within.x * w, y: cy + mark.within.y * h };
 }

@@ -139,7 +139,7 @@ function drawBlurred(context, { picture, width, height }) {
   context.filter = "none";
 }
 
-/** Stripes, dots, grids: a second mark beside the colour. @param {OffscreenCanvasRenderingContext2D} context @param {number} id @param {number} step */
+/** Stripes, dots, a grid, bars: a second mark beside the colour. @param {OffscreenCanvasRenderingContext2D} context @param {number} id @param {number} step */
 function drawPattern(context, id, step) {
   const { width, height } = context.canvas;
   const kind = (id - 1) % 4;
@@ -148,8 +148,8 @@ function drawPattern(context, id, step) {
   context.beginPath();
   if (kind === 0) for (let x = -height; x < width; x += step) line(context, x, height, x + height, 0);
   if (kind === 1) for (let y = 0; y < height; y += step) dotRow(context, y, step);
-  if (kind === 2) for (let x = 0; x < width + height; x += step) line(context, x - height, 0, x, height);
-  if (kind === 3) for (let y = 0; y < height; y += step) line(context, 0, y, width, y);
+  if (kind === 2 || kind === 3) for (let y = 0; y < height; y += step) line(context, 0, y, width, y);
+  if (kind === 2) for (let x = 0; x < width; x += step) line(context, x, 0, x, height);
   if (kind === 1) context.fill();
   else context.stroke();
 }

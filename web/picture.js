@@ -67,8 +67,11 @@ export class Picture {
     const object = this.#objects.get(this.#objects.selected);
     if (!object || !this.#settings.glyphs) return null;
     const box = this.#boxOf(object.id);
-    const near = object.marks.filter((mark) => distance(this.#stage.view.toBox(markNow(mark, box)), at) <= GLYPH_REACH);
-    return near.at(-1) ?? null;
+    const near = (/** @type {import("./objects.js").Mark} */ mark) => {
+      const spot = markNow(mark, box);
+      return spot !== null && distance(this.#stage.view.toBox(spot), at) <= GLYPH_REACH;
+    };
+    return object.marks.findLast(near) ?? null;
   }
 
   /** The picture with its masks, as shown, without what lies over it. @returns {OffscreenCanvas | null} */
@@ -161,7 +164,8 @@ export class Picture {
       }
       if (!this.#settings.glyphs || !selected) continue;
       for (const mark of object.marks) {
-        drawGlyph(context, view.toBox(markNow(mark, box)), mark.label, object.color, mark === this.hot);
+        const spot = markNow(mark, box);
+        if (spot) drawGlyph(context, view.toBox(spot), mark.label, object.color, mark === this.hot);
       }
     }
     if (this.dragging) drawBox(context, ...this.dragging, this.color);

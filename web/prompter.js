@@ -148,14 +148,15 @@ export class Prompter {
     const shown = { width: 1000, height: 1000 };
     const object = this.#objects.ensure(id);
     const known = object.state !== "new";
-    const prompts = marks.map((mark) => point(inPicture(markNow(mark, object.box)), mark.label, shown, id));
+    const now = marks.map((mark) => ({ ...mark, ...inPicture(markNow(mark, object.box) ?? mark) }));
+    const prompts = now.map((mark) => point(mark, mark.label, shown, id));
     const rle = this.#live().lastMask(id);
     if (marks.some((mark) => mark.label === 1)) {
       await this.#send({ ...(known ? { remove: id } : {}), prompts, width: shown.width, height: shown.height });
     } else if (rle) {
       await this.#live().mask(id, rle);
     }
-    this.#objects.update(id, { marks: marks.map((mark) => ({ ...mark, ...inPicture(markNow(mark, object.box)) })) });
+    this.#objects.update(id, { marks: now });
   }
 
   /** @param {number} id */

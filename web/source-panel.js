@@ -54,7 +54,7 @@ export class SourcePanel {
     const cameras = await listCameras();
     const named = cameras.filter(({ id }) => id);
     const off = /** @type {[string, string][]} */ (studio?.kind ? [] : [["", "Off"]]);
-    fill(this.#camera, [...off, ...named.map(({ id, name }) => /** @type {[string, string]} */ ([id, name])), [SCREEN, "Shared screen"], [SAMPLE, "Sample clip of the server"]]);
+    fill(this.#camera, [...off, ...named.map(({ id, name }) => /** @type {[string, string]} */ ([id, name])), [SCREEN, "Shared screen"], [SAMPLE, "Sample clip"]]);
     const track = studio?.source?.getVideoTracks()[0];
     const { deviceId = "", width, height, frameRate } = track?.getSettings() ?? {};
     this.#camera.value = studio?.kind === "camera" ? deviceId : (studio?.kind ?? "");

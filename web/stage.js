@@ -31,6 +31,8 @@ export class Stage {
   view = new View({ width: 0, height: 0 }, this.#box);
   /** @type {(context: CanvasRenderingContext2D, view: View, shown: Shown | null) => void} */
   paint = () => {};
+  /** The picture has another place on the screen. @type {(view: View) => void} */
+  onPlace = () => {};
   /** @type {(shown: Shown) => void} each new picture of the video, also while frozen */
   onPicture = () => {};
 
@@ -151,6 +153,7 @@ export class Stage {
   #place() {
     const { width = 0, height = 0 } = this.#shown ?? {};
     this.view = new View({ width, height }, this.#box, this.#how);
+    this.onPlace(this.view);
   }
 }
 

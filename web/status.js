@@ -27,6 +27,7 @@ export class Status {
     }
     this.#name = name;
     this.#card.hidden = !title;
+    need("stage", HTMLElement).dataset.empty = String(Boolean(title));
     if (!title) return;
     this.#card.dataset.tone = tone;
     setIcon(need("card-icon", SVGElement), icon);

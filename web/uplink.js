@@ -12,6 +12,7 @@ const AGREEMENT = 0.8;
 const TICKS_NEAR = 20;
 const MS_NEAR = 2.5;
 const MAX_ENCODE_MS = 250;
+const SETTLE_MS = 400;
 const TICKS_PER_MS = 90;
 
 export class Uplink {
@@ -98,7 +99,12 @@ export class Uplink {
 
   /** Each sent picture was captured shortly before it left; the one difference that fits nearly all is it. */
   #findOffset() {
-    const recent = this.#sent.map((rtp, i) => ({ ms: rtp / TICKS_PER_MS, at: this.#arrivals[i] })).slice(-30);
+    // The browser's own video tells of a picture later than the encoder: look at those it must have told of.
+    const settled = (this.#arrivals.at(-1) ?? 0) - SETTLE_MS;
+    const recent = this.#sent
+      .map((rtp, i) => ({ ms: rtp / TICKS_PER_MS, at: this.#arrivals[i] }))
+      .filter(({ at }) => at < settled)
+      .slice(-30);
     const last = recent.at(-1);
     if (recent.length < NEEDED || !last) return this.#offset;
     let best = null;
