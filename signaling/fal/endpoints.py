@@ -82,7 +82,7 @@ def sam2_image(task: Task, asked: schemas.Sam2ImageInput, files: Files) -> Body:
     if any(index for _, index in marks.frames):
         loc, index = next((loc, index) for loc, index in marks.frames if index)
         raise invalid(loc, "A picture has only frame 0", "less_than", got=index, ctx={"lt": 1})
-    frame = Frame(0, np.ascontiguousarray(picture))
+    frame = Frame(0, picture)
     lane = task.open_lane()
     try:
         masks = lane.submit(frame, marks.by_frame(width, height)[0], live=False).result()

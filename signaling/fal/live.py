@@ -134,7 +134,7 @@ def read_live_picture(data: bytes, max_pixels: int, request_id: RequestId) -> ND
                 raise WireError(
                     "TOO_LARGE", f"image: expected at most {max_pixels} pixels, got {size}", request_id
                 )
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise WireError("BAD_IMAGE", f"image: cannot be read ({error})", request_id) from error
 

@@ -24,7 +24,7 @@ def read_picture(path: Path, media: Media, max_pixels: int, loc: Loc) -> NDArray
         FalError: 422 `image_too_large` before any pixel is decoded, or `image_load_error`.
     """
     with _opened(path, media, max_pixels, loc) as picture:
-        return np.asarray(picture.convert("RGB"))
+        return np.array(picture.convert("RGB"))
 
 
 def read_mask(path: Path, media: Media, max_pixels: int, loc: Loc) -> NDArray[np.bool_]:

@@ -68,6 +68,11 @@ class Runner:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
+    @property
+    def busy(self) -> int:
+        """How many requests run here now."""
+        return len(self._running)
+
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._settings.workers)]
 

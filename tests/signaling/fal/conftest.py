@@ -11,7 +11,7 @@ import fal_client.client
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import LOOPBACK, Server, write_clip  # noqa: E402
+from harness import LOOPBACK, Server, write_clip
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The real service with the real engine on a very small network, on a port of its own; clips to send to it."""
+"""The real service with the real engine on a very small network; clips to send to it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class Server:
     def start(self) -> Server:
         settings = Settings(port=0, **self.settings)
         self.worker = Worker(
-            lambda: load_model(checkpoint=self.checkpoint.weights, config=self.checkpoint.config, device="cpu")
+            lambda: load_model(
+                checkpoint=self.checkpoint.weights, config=self.checkpoint.config, device="cpu"
+            )
         )
         self.service: FalService = fal_service(
             settings, self.worker, FalSettings(data_dir=self.data_dir, **self.fal)
@@ -76,7 +78,8 @@ class Server:
     def _wait_for(self, condition: Any) -> None:
         deadline = time.monotonic() + 60
         while not condition():
-            assert time.monotonic() < deadline and self._thread.is_alive(), self.worker.error
+            assert self._thread.is_alive(), "the service ended"
+            assert time.monotonic() < deadline, self.worker.error
             time.sleep(0.02)
 
 

@@ -66,7 +66,10 @@ def test_run_length_text_is_the_mask_at_source_size(client: fal_client.SyncClien
     for text, box in zip(out["rle"], out["boxes"], strict=True):
         mask = fal_rle_to_mask(text, SIZE[1], SIZE[0])
         rows, columns = np.nonzero(mask)
-        cx, cy = (columns.min() + columns.max() + 1) / 2 / SIZE[0], (rows.min() + rows.max() + 1) / 2 / SIZE[1]
+        cx, cy = (
+            (columns.min() + columns.max() + 1) / 2 / SIZE[0],
+            (rows.min() + rows.max() + 1) / 2 / SIZE[1],
+        )
         assert box[:2] == pytest.approx([cx, cy], abs=1e-5)
         starts = [int(word) for word in text.split()[::2]]
         assert starts == sorted(starts)
@@ -152,7 +155,9 @@ async def test_async_client(stock: Server, clip: Path) -> None:
         updates.append(type(update).__name__)
 
     out = await client.subscribe(
-        "fal-ai/sam-3/video", {"video_url": video, "point_prompts": [{"x": 40, "y": 50}]}, on_queue_update=note
+        "fal-ai/sam-3/video",
+        {"video_url": video, "point_prompts": [{"x": 40, "y": 50}]},
+        on_queue_update=note,
     )
     assert out["video"]["url"]
     assert updates[-1] == "Completed"

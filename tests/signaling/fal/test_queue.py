@@ -1,0 +1,224 @@
+"""The queue over HTTP: states, server-sent events, cancelling, time-outs, priorities, webhooks."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import urlsafe_b64decode
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from harness import Server, write_clip
+from test_video import upload
+
+from web import Caught, Web
+
+APP = "fal-ai/sam-3/video-rle"
+CLICK = [{"x": 40, "y": 50}]
+
+
+@pytest.fixture(scope="module")
+def video(server: Server, clip: Path) -> str:
+    return upload(server, clip, "video/mp4")
+
+
+@pytest.fixture(scope="module")
+def long_video(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Long enough to keep a worker busy for as long as a test needs."""
+    path = write_clip(tmp_path_factory.mktemp("long") / "long.mp4", frames=3000, sound=False)
+    return upload(server, path, "video/mp4")
+
+
+def submit(server: Server, url: str, headers: dict[str, str] | None = None, **query: str) -> dict[str, Any]:
+    body = {"video_url": url, "prompts": CLICK}
+    answer = httpx.post(f"{server.url}/queue/{APP}", json=body, params=query, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def finished(server: Server, job: dict[str, Any], seconds: float = 60) -> httpx.Response:
+    deadline = time.monotonic() + seconds
+    while (answer := httpx.get(job["status_url"], params={"logs": "1"})).status_code == 202:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return answer
+
+
+class Busy:
+    """Every worker of the server occupied, until the end of the block."""
+
+    def __init__(self, server: Server, url: str) -> None:
+        self.server, self.url = server, url
+
+    def __enter__(self) -> list[dict[str, Any]]:
+        self.jobs = [submit(self.server, self.url) for _ in range(self.server.service.settings.workers)]
+        deadline = time.monotonic() + 20
+        while any(self.status(job)["status"] == "IN_QUEUE" for job in self.jobs):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return self.jobs
+
+    def __exit__(self, *_: object) -> None:
+        for job in self.jobs:
+            httpx.put(job["cancel_url"])
+        for job in self.jobs:
+            finished(self.server, job)
+
+    def status(self, job: dict[str, Any]) -> Any:
+        return httpx.get(job["status_url"]).json()
+
+
+def test_states_codes_and_keys(server: Server, video: str, long_video: str) -> None:
+    with Busy(server, long_video) as running:
+        job = submit(server, video)
+        assert set(job) >= {
+            "status",
+            "request_id",
+            "response_url",
+            "status_url",
+            "cancel_url",
+            "queue_position",
+        }
+        waiting = httpx.get(job["status_url"], params={"logs": "true"})
+        assert (waiting.status_code, waiting.json()["status"]) == (202, "IN_QUEUE")
+        assert waiting.json()["queue_position"] == 0
+        assert httpx.get(submit(server, video)["status_url"]).json()["queue_position"] == 1
+        in_progress = httpx.get(running[0]["status_url"], params={"logs": "0"})
+        assert (in_progress.status_code, in_progress.json()["logs"]) == (202, None)
+        early = httpx.get(job["response_url"])
+        assert (early.status_code, early.json()["detail"]) == (400, "Request is still in progress")
+    done = finished(server, job)
+    assert done.status_code == 200
+    assert done.json()["metrics"]["inference_time"] > 0
+    assert httpx.get(job["status_url"]).json()["logs"] is None
+    entry = done.json()["logs"][0]
+    assert set(entry) == {"message", "level", "source", "timestamp"}
+    for path in ("", "/", "/response"):
+        assert len(httpx.get(job["response_url"] + path).json()["rle"]) > 0
+
+
+def test_another_app_does_not_know_the_request(server: Server, video: str) -> None:
+    job = submit(server, video)
+    elsewhere = job["status_url"].replace("/sam-3/", "/sam2/")
+    assert httpx.get(elsewhere).status_code == 404
+    finished(server, job)
+
+
+def test_cancelling(server: Server, video: str, long_video: str) -> None:
+    with Busy(server, long_video) as running:
+        job = submit(server, video)
+        answer = httpx.put(job["cancel_url"])
+        assert (answer.status_code, answer.json()) == (202, {"status": "CANCELLATION_REQUESTED"})
+        status = finished(server, job).json()
+        assert (status["status"], status["error_type"]) == ("COMPLETED", "client_cancelled")
+        assert httpx.get(job["response_url"]).status_code == 499
+        again = httpx.put(job["cancel_url"])
+        assert (again.status_code, again.json()) == (400, {"status": "ALREADY_COMPLETED"})
+        assert httpx.put(running[0]["cancel_url"]).status_code == 202
+        assert finished(server, running[0]).json()["error_type"] == "client_cancelled"
+    unknown = job["cancel_url"].replace(job["request_id"], "0" * 36)
+    answer = httpx.put(unknown)
+    assert (answer.status_code, answer.json()) == (404, {"status": "NOT_FOUND"})
+
+
+def test_start_timeout(server: Server, video: str, long_video: str) -> None:
+    with Busy(server, long_video):
+        job = submit(server, video, {"x-fal-request-timeout": "0.2"})
+        status = finished(server, job).json()
+        assert status["error_type"] == "request_timeout"
+        answer = httpx.get(job["response_url"])
+        assert answer.status_code == 504
+        assert answer.headers["x-fal-request-timeout-type"] == "user"
+        assert answer.headers["x-fal-error-type"] == "request_timeout"
+
+
+def test_priority(server: Server, video: str, long_video: str) -> None:
+    with Busy(server, long_video):
+        low = submit(server, video, {"x-fal-queue-priority": "low"})
+        normal = submit(server, video)
+        high = submit(server, video, {"x-fal-queue-priority": "high"})
+        places = [httpx.get(job["status_url"]).json()["queue_position"] for job in (high, normal, low)]
+        assert places == [0, 1, 2]
+        bad = httpx.post(f"{server.url}/queue/{APP}", json={}, headers={"x-fal-queue-priority": "vip"})
+        assert bad.status_code == 400
+    for job in (low, normal, high):
+        finished(server, job)
+
+
+def test_status_stream_sends_each_line_once_and_ends(server: Server, video: str, long_video: str) -> None:
+    with Busy(server, long_video):
+        job = submit(server, video)
+        url = job["status_url"] + "/stream?logs=1"
+        with httpx.stream("GET", url, timeout=60) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            lines = stream.iter_lines()
+            first = json.loads(next(lines).removeprefix("data: "))
+            assert first["status"] == "IN_QUEUE"
+            httpx.put(job["cancel_url"])
+            rest = [line for line in lines if line]
+    events = [json.loads(line.removeprefix("data: ")) for line in rest]
+    assert events[-1]["status"] == "COMPLETED"
+    done = submit(server, video)
+    finished(server, done)
+    text = httpx.get(done["status_url"] + "/stream?logs=1").text
+    assert text.isascii()
+    (event,) = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line]
+    assert event["logs"][0]["message"].endswith("begins")
+
+
+def test_a_caller_that_hangs_up_ends_its_run(server: Server, long_video: str) -> None:
+    body = {"video_url": long_video, "prompts": CLICK}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{server.url}/run/{APP}", json=body, timeout=httpx.Timeout(1.0, connect=5))
+    deadline = time.monotonic() + 20
+    while server.service.runner.busy:
+        assert time.monotonic() < deadline, "the request goes on"
+        time.sleep(0.05)
+
+
+def check_signature(server: Server, caught: Caught) -> None:
+    (key,) = httpx.get(f"{server.url}/.well-known/jwks.json").json()["keys"]
+    assert (key["kty"], key["crv"]) == ("OKP", "Ed25519")
+    public = Ed25519PublicKey.from_public_bytes(urlsafe_b64decode(key["x"] + "=="))
+    headers = caught.headers
+    signed = "\n".join(
+        (
+            headers["x-fal-webhook-request-id"],
+            headers["x-fal-webhook-user-id"],
+            headers["x-fal-webhook-timestamp"],
+            sha256(caught.body).hexdigest(),
+        )
+    )
+    signature = bytes.fromhex(headers["x-fal-webhook-signature"])
+    public.verify(signature, signed.encode())
+    with pytest.raises(InvalidSignature):
+        public.verify(signature, signed.encode() + b"x")
+    assert abs(time.time() - int(headers["x-fal-webhook-timestamp"])) < 300
+
+
+def test_webhooks_are_signed_and_tried_again(server: Server, video: str) -> None:
+    with Web(statuses=[503, 500]) as web:
+        job = submit(server, video, fal_webhook=f"{web.url}/hook?a=b&c=d")
+        caught = web.wait(3)
+        for delivery in caught:
+            check_signature(server, delivery)
+            assert delivery.json["request_id"] == job["request_id"]
+            assert delivery.json["gateway_request_id"] == job["request_id"]
+        assert caught[0].body == caught[2].body
+        body = caught[-1].json
+        assert (body["status"], body["error"]) == ("OK", None)
+        assert body["payload"] == httpx.get(job["response_url"]).json()
+
+
+def test_a_failure_is_told_by_webhook(server: Server) -> None:
+    with Web() as web:
+        body = {"video_url": "https://example.org/x.mp4"}
+        httpx.post(f"{server.url}/queue/{APP}", json=body, params={"fal_webhook": web.url})
+        (caught,) = web.wait(1)
+        assert (caught.json["status"], caught.json["error"]) == ("ERROR", "Invalid status code: 422")
+        assert caught.json["payload"]["detail"][0]["loc"] == ["body", "prompts"]

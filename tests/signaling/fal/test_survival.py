@@ -1,0 +1,109 @@
+"""Kill -9 in the middle of the work, and what a restart finds. The real command, the real database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from harness import write_clip
+from test_video import upload
+
+from web import Web
+
+APP = "fal-ai/sam-3/video-rle"
+CLICK = [{"x": 40, "y": 50}]
+
+
+class Process:
+    """`livemask serve` as a user starts it."""
+
+    def __init__(self, data: Path, checkpoint: Any) -> None:
+        command = [sys.executable, "-m", "signaling.cli", "serve", "--port", "0", "--device", "cpu"]
+        command += ["--checkpoint", str(checkpoint.weights), "--config", str(checkpoint.config)]
+        environ = {
+            **os.environ,
+            "LIVEMASK_FAL_DATA_DIR": str(data),
+            "LIVEMASK_FAL_WORKERS": "1",
+            "LIVEMASK_FAL_ALLOW_NETWORKS": "127.0.0.0/8",
+            "LIVEMASK_FAL_WEBHOOK_DELAYS": "0.5,0.5,0.5,0.5",
+        }
+        self._process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        line = next(text for text in self._process.stdout if "ready" in text)
+        self.url = line.split()[-1].rstrip("/").replace("localhost", "127.0.0.1")
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(timeout=20)
+
+    def stop(self) -> int:
+        self._process.terminate()
+        return self._process.wait(timeout=30)
+
+    def submit(self, video: str, hook: str) -> str:
+        body = {"video_url": video, "prompts": CLICK}
+        answer = httpx.post(f"{self.url}/queue/{APP}", json=body, params={"fal_webhook": hook})
+        return str(answer.json()["request_id"])
+
+    def status(self, request_id: str) -> dict[str, Any]:
+        answer = httpx.get(f"{self.url}/queue/{APP}/requests/{request_id}/status", params={"logs": "1"})
+        return answer.json()
+
+    def result(self, request_id: str) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/queue/{APP}/requests/{request_id}").json()
+
+    def wait(self, request_id: str, status: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 120
+        while (now := self.status(request_id))["status"] != status:
+            assert time.monotonic() < deadline, now
+            time.sleep(0.05)
+        return now
+
+
+def test_kill_in_the_middle(tiny_checkpoint: Any, clip: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    long_clip = write_clip(tmp_path / "long.mp4", frames=60, sound=False)
+    with Web(statuses=[500]) as web:
+        first = Process(data, tiny_checkpoint)
+        short, long = upload(first, clip, "video/mp4"), upload(first, long_clip, "video/mp4")  # type: ignore[arg-type]
+        done = first.submit(short, web.url + "/done")
+        first.wait(done, "COMPLETED")
+        answer = first.result(done)
+        running = first.submit(long, web.url + "/running")
+        waiting = first.submit(short, web.url + "/waiting")
+        first.wait(running, "IN_PROGRESS")
+        assert first.status(waiting)["status"] == "IN_QUEUE"
+        first.kill()
+        second = Process(data, tiny_checkpoint)
+        try:
+            assert second.result(done) == answer
+            log = [line["message"] for line in second.wait(running, "COMPLETED")["logs"]]
+            assert f"{APP} begins, try 2" in log
+            assert len(second.result(running)["rle"]) == 60
+            second.wait(waiting, "COMPLETED")
+            assert second.result(waiting)["rle"] == answer["rle"]
+            deadline = time.monotonic() + 20
+            while {caught.json["request_id"] for caught in web.caught[1:]} != {done, running, waiting}:
+                assert time.monotonic() < deadline, "a webhook is lost"
+                time.sleep(0.05)
+            for caught in web.caught:
+                assert caught.headers["x-fal-webhook-request-id"] == caught.json["request_id"]
+                assert caught.json["status"] == "OK"
+            assert not list((data / "work").rglob("*.mp4")), "the killed try left files behind"
+        finally:
+            assert second.stop() == 0
+
+
+def test_a_second_server_on_the_same_data_is_refused(server: Any, tiny_checkpoint: Any) -> None:
+    command = [sys.executable, "-m", "signaling.cli", "serve", "--port", "0", "--device", "cpu"]
+    command += ["--checkpoint", str(tiny_checkpoint.weights), "--config", str(tiny_checkpoint.config)]
+    environ = {**os.environ, "LIVEMASK_FAL_DATA_DIR": str(server.data_dir)}
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert ended.returncode != 0
+    assert "is used by another server" in ended.stderr

@@ -1,0 +1,207 @@
+"""Videos through the API: the results of `livemask track`, in the containers that were asked for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from harness import FRAMES, SIZE, Server, fetch, pictures, write_clip
+from PIL import Image
+
+from engine.masks import fal_rle_to_mask, rle_to_mask
+from signaling.cli import main
+
+
+def run(server: Server, app: str, **body: Any) -> dict[str, Any]:
+    answer = httpx.post(f"{server.url}/run/{app}", json=body, timeout=120)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(server: Server, app: str, **body: Any) -> dict[str, Any]:
+    answer = httpx.post(f"{server.url}/run/{app}", json=body, timeout=120)
+    assert answer.status_code == 422, answer.text
+    (entry,) = answer.json()["detail"]
+    return entry
+
+
+@pytest.fixture(scope="module")
+def video(server: Server, clip: Path) -> str:
+    return upload(server, clip, "video/mp4")
+
+
+def upload(server: Server, path: Path, content_type: str) -> str:
+    token = httpx.post(f"{server.url}/rest/storage/auth/token", json={}).json()
+    headers = {"authorization": f"{token['token_type']} {token['token']}", "content-type": content_type}
+    answer = httpx.post(f"{server.url}/cdn/files/upload", content=path.read_bytes(), headers=headers)
+    return answer.json()["access_url"]
+
+
+@pytest.fixture(scope="module")
+def tracked(tiny_checkpoint: Any, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What `livemask track` makes of the clip: (decoded pictures, masks by frame, the file)."""
+    folder = tmp_path_factory.mktemp("tracked")
+    command = ["track", str(clip), "--point", "40,50", "--point", "5,5,0"]
+    command += ["--object", "2", "--box", "60,60,100,110"]
+    command += ["-o", str(folder / "out.mp4"), "--masks", str(folder / "masks.jsonl"), "--device", "cpu"]
+    command += ["--checkpoint", str(tiny_checkpoint.weights), "--config", str(tiny_checkpoint.config)]
+    assert main(command) == 0
+    lines = [json.loads(line) for line in (folder / "masks.jsonl").read_text().splitlines()]
+    return pictures(folder / "out.mp4"), lines, folder / "out.mp4"
+
+
+MARKS = {
+    "prompts": [
+        {"x": 40, "y": 50, "label": 1, "object_id": 1},
+        {"x": 5, "y": 5, "label": "0", "object_id": 1},
+    ],
+    "box_prompts": [{"x_min": 60, "y_min": 60, "x_max": 100, "y_max": 110, "object_id": 2}],
+}
+
+
+def test_video_and_masks_are_those_of_the_command(
+    server: Server, video: str, tracked: Any, tmp_path: Path
+) -> None:
+    out = run(server, "fal-ai/sam-3/video-rle", video_url=video, apply_mask=True, **MARKS)
+    shown, lines, file = tracked
+    path = tmp_path / "out.mp4"
+    path.write_bytes(fetch(out["video"]["url"]))
+    assert all((a == b).all() for a, b in zip(pictures(path), shown, strict=True))
+    with av.open(str(path)) as made, av.open(str(file)) as known:
+        assert len(made.streams.audio) == len(known.streams.audio) == 1
+        assert made.streams.video[0].average_rate == known.streams.video[0].average_rate
+    for text, line in zip(out["rle"], lines, strict=True):
+        union = np.logical_or.reduce([rle_to_mask(found["rle"]) for found in line["objects"]])
+        assert (fal_rle_to_mask(text, SIZE[1], SIZE[0]) == union).all()
+
+
+def test_boxes_scores_and_metadata_belong_together(server: Server, video: str) -> None:
+    out = run(server, "fal-ai/sam-3/video-rle", video_url=video, **MARKS)
+    for index, entry in enumerate(out["metadata"]):
+        assert entry == {"index": index, "score": out["scores"][index], "box": out["boxes"][index]}
+        assert all(0 <= side <= 1 for side in entry["box"])
+
+
+def test_a_prompt_acts_on_its_own_frame(server: Server, video: str) -> None:
+    late = {"x": 40, "y": 50, "frame_index": 4, "object_id": 3}
+    out = run(server, "fal-ai/sam-3/video-rle", video_url=video, prompts=[late])
+    assert [bool(text) for text in out["rle"]] == [False] * 4 + [True] * (FRAMES - 4)
+    alone = run(server, "fal-ai/sam-3/video-rle", video_url=video, prompts=[{"x": 40, "y": 50}])
+    second = {"x": 120, "y": 100, "object_id": 9, "frame_index": 5}
+    both = run(server, "fal-ai/sam-3/video-rle", video_url=video, prompts=[{"x": 40, "y": 50}, second])
+    assert both["rle"][:5] == alone["rle"][:5]
+    assert both["rle"][5] != alone["rle"][5]
+
+
+def test_a_frame_that_does_not_exist_is_named(server: Server, video: str) -> None:
+    prompts = [{"x": 1, "y": 1}, {"x": 1, "y": 1, "frame_index": 99}]
+    entry = refused(server, "fal-ai/sam2/video", video_url=video, prompts=prompts)
+    assert entry["loc"] == ["body", "prompts", 1, "frame_index"]
+    assert str(FRAMES) in entry["msg"]
+
+
+def test_a_place_outside_the_picture_is_named(server: Server, video: str) -> None:
+    entry = refused(
+        server, "fal-ai/sam2/video", video_url=video, prompts=[{"x": 40, "y": 1}, {"x": 161, "y": 1}]
+    )
+    assert entry["loc"] == ["body", "prompts", 1, "x"]
+    box = {"x_min": 20, "y_min": 5, "x_max": 10, "y_max": 9}
+    entry = refused(server, "fal-ai/sam2/video", video_url=video, box_prompts=[box])
+    assert entry["loc"] == ["body", "box_prompts", 0, "x_max"]
+
+
+def test_the_documented_point_is_the_default(server: Server, tmp_path: Path) -> None:
+    """x 305, y 350, label 1."""
+    large = upload(server, write_clip(tmp_path / "large.mp4", 2, (640, 480)), "video/mp4")
+    plain = run(server, "fal-ai/sam-3/video-rle", video_url=large, prompts=[{}])
+    named = run(server, "fal-ai/sam-3/video-rle", video_url=large, prompts=[{"x": 305, "y": 350, "label": 1}])
+    assert plain == named
+
+
+def test_a_mask_starts_an_object_on_its_frame(server: Server, video: str) -> None:
+    mask = np.zeros((60, 80), np.uint8)
+    mask[15:35, 10:30] = 255
+    url = data_uri(mask)
+    out = run(server, "fal-ai/sam-3/video-rle", video_url=video, mask_url=url, frame_index=2)
+    assert out["rle"][:2] == ["", ""]
+    found = fal_rle_to_mask(out["rle"][2], SIZE[1], SIZE[0])
+    wanted = np.asarray(Image.fromarray(mask).resize(SIZE)) > 127
+    assert (found & wanted).sum() / (found | wanted).sum() > 0.9
+    entry = refused(
+        server, "fal-ai/sam2/video", video_url=video, mask_url=data_uri(np.zeros((9, 9), np.uint8))
+    )
+    assert entry["loc"] == ["body", "mask_url"]
+
+
+def data_uri(image: np.ndarray[Any, Any]) -> str:
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def test_containers_zip_and_data_uris(server: Server, video: str, tmp_path: Path) -> None:
+    out = run(
+        server,
+        "fal-ai/sam-3/video",
+        video_url=video,
+        point_prompts=[{"x": 40, "y": 50}],
+        video_output_type="VP9 (.webm)",
+        boundingbox_zip=True,
+        sync_mode=True,
+    )
+    assert out["video"]["content_type"] == "video/webm"
+    data = base64.b64decode(out["video"]["url"].removeprefix("data:video/webm;base64,"))
+    path = tmp_path / "out.webm"
+    path.write_bytes(data)
+    with av.open(str(path)) as made:
+        assert made.streams.video[0].codec_context.name in ("vp9", "libvpx-vp9")
+    assert len(pictures(path)) == FRAMES
+    archive = base64.b64decode(out["boundingbox_frames_zip"]["url"].partition(",")[2])
+    with zipfile.ZipFile(io.BytesIO(archive)) as names:
+        assert len(names.namelist()) == FRAMES
+        assert Image.open(io.BytesIO(names.read(names.namelist()[3]))).size == SIZE
+
+
+def test_without_apply_mask_the_video_is_the_mask(server: Server, video: str, tmp_path: Path) -> None:
+    out = run(server, "fal-ai/sam2/video", video_url=video, **MARKS)
+    path = tmp_path / "mask.mp4"
+    path.write_bytes(fetch(out["video"]["url"]))
+    rle = run(server, "fal-ai/sam-3/video-rle", video_url=video, **MARKS)["rle"]
+    for picture, text in zip(pictures(path), rle, strict=True):
+        mask = fal_rle_to_mask(text, SIZE[1], SIZE[0])
+        assert picture[mask].mean() > 2 * picture[~mask].mean()
+
+
+def test_a_video_as_a_data_uri(server: Server, clip: Path) -> None:
+    url = "data:video/mp4;base64," + base64.b64encode(clip.read_bytes()).decode()
+    assert (
+        len(run(server, "fal-ai/sam-3/video-rle", video_url=url, prompts=[{"x": 40, "y": 50}])["rle"])
+        == FRAMES
+    )
+
+
+def test_image(server: Server, tmp_path: Path) -> None:
+    picture = np.random.default_rng(2).integers(0, 255, (120, 160, 3), np.uint8)
+    out = run(server, "fal-ai/sam2/image", image_url=data_uri(picture), prompts=[{"x": 40, "y": 50}])
+    image = out["image"]
+    assert (image["width"], image["height"], image["content_type"]) == (160, 120, "image/png")
+    mask = np.asarray(Image.open(io.BytesIO(fetch(image["url"]))))
+    assert set(np.unique(mask)) == {0, 255}
+    drawn = run(
+        server,
+        "fal-ai/sam2/image",
+        image_url=data_uri(picture),
+        prompts=[{"x": 40, "y": 50}],
+        apply_mask=True,
+        output_format="webp",
+        sync_mode=True,
+    )
+    assert drawn["image"]["url"].startswith("data:image/webp;base64,")
