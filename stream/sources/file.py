@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from stream.picture import Picture
+from stream.sources.pace import Pace
 
 
 class FileSource:
@@ -29,24 +30,22 @@ class FileSource:
     def __init__(self, path: str | Path, loop: bool = False) -> None:
         self._path = str(path)
         self._loop = loop
-        self._closed = asyncio.Event()
+        self._pace = Pace()
 
     async def frames(self) -> AsyncIterator[Picture]:
         running = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "file-source") as thread:
             decoded = self._decode()
             started: float | None = None
-            while not self._closed.is_set():
-                item = await running.run_in_executor(thread, next, decoded, None)
-                if item is None:
-                    return
+            while (item := await running.run_in_executor(thread, next, decoded, None)) is not None:
                 video, pts = item
                 started = time.monotonic() - pts if started is None else started
-                await self._until(started + pts)
+                if not await self._pace.until(started + pts):
+                    return
                 yield Picture(video, time.monotonic(), pts)
 
     async def close(self) -> None:
-        self._closed.set()
+        self._pace.close()
 
     def _decode(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Frames with seconds from the beginning, each later than the one before."""
@@ -63,11 +62,3 @@ class FileSource:
             if not self._loop:
                 return
             offset = last + 1 / float(rate or 30)
-
-    async def _until(self, moment: float) -> None:
-        delay = moment - time.monotonic()
-        if delay > 0:
-            try:
-                await asyncio.wait_for(self._closed.wait(), delay)
-            except TimeoutError:
-                pass

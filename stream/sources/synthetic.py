@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.synthetic import SyntheticClip
 from stream.picture import Picture
+from stream.sources.pace import Pace
 
 Paint = Callable[[int], NDArray[np.uint8]]
 
@@ -34,28 +35,21 @@ class SyntheticSource:
         self._paint = paint
         self._fps = fps
         self._count = count
-        self._closed = asyncio.Event()
+        self._pace = Pace()
 
     async def frames(self) -> AsyncIterator[Picture]:
         started = time.monotonic()
         index = 0
-        while not self._closed.is_set() and (self._count is None or index < self._count):
+        while self._count is None or index < self._count:
             rgb = await asyncio.to_thread(self._paint, index)
-            await self._until(started + index / self._fps)
+            if not await self._pace.until(started + index / self._fps):
+                return
             video = av.VideoFrame.from_ndarray(rgb, format="rgb24")
             yield Picture(video, time.monotonic(), index / self._fps)
             index = max(index + 1, int((time.monotonic() - started) * self._fps))
 
     async def close(self) -> None:
-        self._closed.set()
-
-    async def _until(self, moment: float) -> None:
-        delay = moment - time.monotonic()
-        if delay > 0:
-            try:
-                await asyncio.wait_for(self._closed.wait(), delay)
-            except TimeoutError:
-                pass
+        self._pace.close()
 
 
 async def sample_source() -> SyntheticSource:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scene import Camera, ColourEngine, HandSource, Kept, Scene
 
+from engine.masks import rle_to_mask
 from engine.types import Frame, MaskSet, Points, Prompt
 from stream import mask_url
 from stream.prompt_message import read_prompt_message
@@ -79,6 +80,7 @@ async def test_a_click_is_acknowledged_with_the_frame_that_shows_it() -> None:
     assert (ack.object_ids, ack.seen_frame_index, ack.reanchored, ack.rejected) == ((7,), None, False, ())
     assert ack.timings["total"] >= ack.timings["step"] >= 0
     (found,) = shown.result["objects"]
+    assert np.array_equal(rle_to_mask(found["rle"]), shown.masks.objects[0].mask)
     x, y = stage.source.scene.red(1)
     assert found["object_id"] == 7
     assert np.allclose(found["box"], [(x + 30) / 320, (y + 30) / 240, 60 / 320, 60 / 240], atol=0.01)
