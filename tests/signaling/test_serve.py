@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -25,13 +26,18 @@ STOP_SECONDS = 20  # generous: a loaded machine; an idle one needs one or two
 
 
 @contextmanager
-def served(*flags: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def served(*flags: object) -> Iterator[subprocess.Popen[str]]:
+    with tempfile.TemporaryDirectory() as data:
+        yield from _served(data, flags)
+
+
+def _served(data: str, flags: Sequence[object]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "signaling.cli", "serve", "--port", "0", *map(str, flags)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "XDG_DATA_HOME": data},
     )
     try:
         yield process
