@@ -1,4 +1,4 @@
-"""The command line: `livemask serve | track | demo | bench | train`.
+"""The command line: `livemask serve | track | demo | bench | keys | train`.
 
 A command is a module with `add_arguments(parser)` and `run(arguments) -> exit status`. It is imported only
 when it is the one asked for, so that `--help` and mistakes answer at once; torch comes later still.
@@ -26,6 +26,7 @@ COMMANDS = {
     "track": Command("signaling.track", "follow objects through a video file"),
     "demo": Command("signaling.demo", "play a clip through a real session and report"),
     "bench": Command("signaling.bench", "measure the engine and the service"),
+    "keys": Command("signaling.fal.command", "create, list and revoke API keys"),
     "train": Command("engine.training.cli", "train the bundled model"),
 }
 
