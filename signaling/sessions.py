@@ -1,6 +1,6 @@
 """The sessions there are: admitted within the limit, found by id, closed, counted when they are gone.
 
-Knows peers and lanes as things that run and close; knows no HTTP.
+Knows runners and lanes as things that run and close; knows no HTTP.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.worker import Lane
-from stream.peer import Peer
+from stream.live import Runner
 
 logger = logging.getLogger("livemask")
 
@@ -41,11 +41,11 @@ class FrameCounts(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Opened:
-    """What the maker of a session gives the registry: a peer that has answered, its lane and its answer."""
+    """What the maker of a session gives the registry: what runs it, its lane, its answer where there is one."""
 
-    peer: Peer
+    peer: Runner
     lane: Lane
-    answer: str
+    answer: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -101,13 +101,13 @@ class Registry:
             opened.peer.close("shutdown")
         return session_id, opened.answer
 
-    def find(self, session_id: str) -> Peer | None:
-        """The peer of a session that runs."""
+    def find(self, session_id: str) -> Runner | None:
+        """What runs a session."""
         entry = self._entries.get(session_id)
         return entry.opened.peer if entry else None
 
-    def peers(self) -> list[Peer]:
-        """The peers of all sessions that run, oldest first."""
+    def peers(self) -> list[Runner]:
+        """What runs each session, oldest first."""
         return [entry.opened.peer for entry in self._entries.values()]
 
     async def close(self, session_id: str, reason: str) -> bool:
@@ -162,7 +162,7 @@ class Registry:
             del self._entries[session_id]
 
 
-def _counts(peer: Peer) -> FrameCounts:
+def _counts(peer: Runner) -> FrameCounts:
     stats = peer.snapshot()["stats"]
     return FrameCounts(
         received=stats["frames_in"],

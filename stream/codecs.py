@@ -7,29 +7,29 @@ Against aiortc's own (aiortc/codecs/h264.py, vpx.py): bitrates by picture size i
 from __future__ import annotations
 
 import math
-import multiprocessing
 import random
-from collections.abc import Iterator
-from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, cast
 
 import av
 from aiortc import RTCRtpSender
 from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder, number_of_threads
+from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
+
+from stream import encoders
+from stream.encoders import TIME_BASE
 
 if TYPE_CHECKING:
     from av.frame import Frame
     from av.video.codeccontext import VideoCodecContext
 
+    from stream.encoders import VideoPacket
+
 CLOCK_RATE = 90_000
-TIME_BASE = Fraction(1, CLOCK_RATE)
-FRAME_RATE = 30
 # A new encoder means a key frame, so that small moves of the receiver's estimate are not followed.
 REBUILD_ABOVE = 0.25
 START_AT_VGA = 1_500_000
-KEY_FRAME_INTERVAL = 3000
 
 
 class AbsoluteTimestamp(int):
@@ -75,10 +75,11 @@ class Bitrate:
 
 
 class LiveH264Encoder(H264Encoder):
-    """x264 at `superfast`, zero latency."""
+    """H264 without delay, by the encoder `name` of `stream.encoders`."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = encoders.X264) -> None:
         super().__init__()
+        self.name = name
         self.codec: VideoCodecContext | None = None
         self._bitrate = Bitrate()
 
@@ -91,16 +92,20 @@ class LiveH264Encoder(H264Encoder):
         self._bitrate.follow(bitrate)
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        payloads, _ = super().encode(frame, force_keyframe)
-        return payloads, _rtp_timestamp(frame)
+        assert isinstance(frame, av.VideoFrame)
+        return self.pack(self.compress(frame, force_keyframe))
 
-    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
+    def compress(self, frame: av.VideoFrame, key: bool = False) -> VideoPacket:
+        """The coded picture (Annex B) under the frame's own time, for one `pack` or many."""
         self._bitrate.fit(frame.width, frame.height)
         if self.codec is None or self._bitrate.outgrown(self.codec, frame):
-            self.codec = _x264(frame, self._bitrate.target)
-        _mark(frame, force_keyframe)
-        for packet in self.codec.encode(frame):
-            yield from self._split_bitstream(bytes(packet))
+            self.codec = encoders.h264(self.name, frame.width, frame.height, self._bitrate.target)
+        _mark(frame, key)
+        return _joined(self.codec.encode(frame), frame)
+
+    def pack(self, packet: VideoPacket) -> tuple[list[bytes], int]:
+        payloads, _ = super().pack(packet)
+        return payloads, _rtp_timestamp(packet)
 
 
 class LiveVp8Encoder(Vp8Encoder):
@@ -121,26 +126,85 @@ class LiveVp8Encoder(Vp8Encoder):
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         assert isinstance(frame, av.VideoFrame)
+        return self.pack(self.compress(frame, force_keyframe))
+
+    def compress(self, frame: av.VideoFrame, key: bool = False) -> VideoPacket:
+        """The coded picture under the frame's own time, for one `pack` or many."""
         self._bitrate.fit(frame.width, frame.height)
         if self.codec is None or self._bitrate.outgrown(self.codec, frame):
-            self.codec = _libvpx(frame, self._bitrate.target)
-        _mark(frame, force_keyframe)
-        data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
-        payloads = self._packetize(data, self.picture_id)
-        self.picture_id = (self.picture_id + 1) % (1 << 15)
-        return payloads, _rtp_timestamp(frame)
+            self.codec = encoders.vp8(frame.width, frame.height, self._bitrate.target)
+        _mark(frame, key)
+        return _joined(self.codec.encode(frame), frame)
+
+    def pack(self, packet: VideoPacket) -> tuple[list[bytes], int]:
+        payloads, _ = super().pack(packet)
+        return payloads, _rtp_timestamp(packet)
 
 
-ENCODERS = {"video/h264": LiveH264Encoder, "video/vp8": LiveVp8Encoder}
+ENCODERS: dict[str, type[LiveH264Encoder] | type[LiveVp8Encoder]] = {
+    "video/h264": LiveH264Encoder,
+    "video/vp8": LiveVp8Encoder,
+}
+
+
+class Receiver(Protocol):
+    """Whom a sender tells what its other end says of the video."""
+
+    def request_key(self) -> None:
+        """It cannot go on without a key frame (RTCP PLI or FIR)."""
+        ...
+
+    def estimate(self, bitrate: int) -> None:
+        """It can take so many bits per second (RTCP REMB)."""
+        ...
+
+
+class H264Packer(LiveH264Encoder):
+    """Packs what another encoder made; the other end's estimate goes to `receiver`."""
+
+    receiver: Receiver
+
+    @property
+    def target_bitrate(self) -> int:
+        return self._bitrate.target
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self.receiver.estimate(bitrate)
+
+
+class Vp8Packer(LiveVp8Encoder):
+    """Packs what another encoder made; the other end's estimate goes to `receiver`."""
+
+    receiver: Receiver
+
+    @property
+    def target_bitrate(self) -> int:
+        return self._bitrate.target
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self.receiver.estimate(bitrate)
+
+
+PACKERS: dict[str, type[H264Packer] | type[Vp8Packer]] = {"video/h264": H264Packer, "video/vp8": Vp8Packer}
+
+
+def use_packer(sender: RTCRtpSender, codec: RTCRtpCodecParameters, receiver: Receiver) -> None:
+    """Let `sender`, not yet started, pack coded pictures of `codec` and pass its feedback to `receiver`.
+
+    aiortc makes an encoder of its own only where it finds none, and keeps PLI and REMB to itself: it only
+    sets a flag and an attribute, which coded pictures never meet.
+    """
+    packer = PACKERS[codec.mimeType.lower()]()
+    packer.receiver = receiver
+    sender._RTCRtpSender__encoder = packer  # type: ignore[attr-defined]
+    sender._send_keyframe = receiver.request_key  # type: ignore[method-assign]
 
 
 def use_live_encoder(sender: RTCRtpSender, codec: RTCRtpCodecParameters) -> None:
-    """Give `sender`, not yet started, our encoder for the negotiated `codec`.
-
-    aiortc makes an encoder of its own only where it finds none.
-    """
-    encoder = ENCODERS[codec.mimeType.lower()]()
-    sender._RTCRtpSender__encoder = encoder  # type: ignore[attr-defined]
+    """Give `sender`, not yet started, our encoder for the negotiated `codec`, for frames of its own track."""
+    sender._RTCRtpSender__encoder = ENCODERS[codec.mimeType.lower()]()  # type: ignore[attr-defined]
 
 
 def preferred(codec: str | None) -> list[RTCRtpCodecCapability]:
@@ -156,7 +220,7 @@ def random_origin() -> int:
     return random.getrandbits(32)
 
 
-def _rtp_timestamp(frame: Frame) -> AbsoluteTimestamp:
+def _rtp_timestamp(frame: Frame | VideoPacket) -> AbsoluteTimestamp:
     assert frame.pts is not None
     assert frame.time_base is not None
     ticks = frame.pts if frame.time_base == TIME_BASE else round(frame.pts * frame.time_base * CLOCK_RATE)
@@ -168,45 +232,10 @@ def _mark(frame: av.VideoFrame, key: bool) -> None:
     frame.pict_type = kinds.I if key else kinds.NONE
 
 
-def _context(name: str, frame: av.VideoFrame, bitrate: int) -> VideoCodecContext:
-    codec = cast(av.VideoCodecContext, av.CodecContext.create(name, "w"))
-    codec.width, codec.height = frame.width, frame.height
-    codec.pix_fmt = "yuv420p"
-    codec.bit_rate = bitrate
-    codec.framerate = Fraction(FRAME_RATE, 1)
-    codec.time_base = TIME_BASE
-    codec.gop_size = KEY_FRAME_INTERVAL
-    return codec
-
-
-def _x264(frame: av.VideoFrame, bitrate: int) -> VideoCodecContext:
-    codec = _context("libx264", frame, bitrate)
-    # Half a second of buffer keeps a key frame from arriving as one long burst.
-    codec.options = {
-        "preset": "superfast",
-        "tune": "zerolatency",
-        "sc_threshold": "0",
-        "maxrate": str(bitrate),
-        "bufsize": str(bitrate // 2),
-    }
-    codec.profile = "Baseline"
-    return codec
-
-
-def _libvpx(frame: av.VideoFrame, bitrate: int) -> VideoCodecContext:
-    codec = _context("libvpx", frame, bitrate)
-    codec.qmin, codec.qmax = 2, 56
-    codec.options = {
-        "deadline": "realtime",
-        "cpu-used": "-6",
-        "lag-in-frames": "0",
-        # Equal minimum and maximum make libvpx hold a constant bitrate.
-        "minrate": str(bitrate),
-        "maxrate": str(bitrate),
-        "bufsize": str(bitrate // 2),
-        "overshoot-pct": "15",
-        "undershoot-pct": "100",
-        "static-thresh": "1",
-    }
-    codec.thread_count = number_of_threads(frame.width * frame.height, multiprocessing.cpu_count())
-    return codec
+def _joined(packets: Sequence[VideoPacket], frame: av.VideoFrame) -> VideoPacket:
+    """What an encoder without delay gave for one frame, as one packet."""
+    assert frame.time_base is not None
+    whole = cast("VideoPacket", av.Packet(b"".join(bytes(packet) for packet in packets)))
+    whole.pts, whole.time_base = frame.pts, frame.time_base
+    whole.is_keyframe = any(packet.is_keyframe for packet in packets)
+    return whole

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from stream import replies, wire
 from stream.bucket import Bucket
 from stream.outputs.results import Send
-from stream.prompt_message import read_prompt_message
+from stream.prompt_message import PromptMessage, read_prompt_message
 from stream.replies import Ack
 from stream.session import Session
 from stream.wire import Fields, Message, WireError, request_id_of
@@ -30,11 +31,21 @@ class Dialogue:
         session: whose objects are prompted.
         send: where messages to the client go.
         binary: encoding of what is sent unasked; answers go in kind.
+        submit: where prompt messages go; the session itself if not given.
     """
 
-    def __init__(self, session_id: str, session: Session, send: Send, *, binary: bool) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        session: Session,
+        send: Send,
+        *,
+        binary: bool,
+        submit: Callable[[PromptMessage], asyncio.Future[Ack]] | None = None,
+    ) -> None:
         self._session_id = session_id
         self._session = session
+        self._submit = submit or session.submit
         self._send = send
         self._binary = binary
         self._bucket = Bucket(MESSAGES_PER_SECOND, MESSAGES_BURST)
@@ -73,7 +84,7 @@ class Dialogue:
     def _handle(self, message: Message, *, binary: bool) -> None:
         match message.get("type"):
             case None:
-                answer = self._session.submit(read_prompt_message(message))
+                answer = self._submit(read_prompt_message(message))
                 answer.add_done_callback(lambda done: self._answer(done, binary))
             case "ping":
                 self._tell(replies.pong(_scalar(message)), binary=binary)

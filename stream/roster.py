@@ -20,6 +20,7 @@ class Roster:
         self._size: tuple[int, int] | None = None
         self._objects: dict[int, ObjectMask] = {}
         self._since: dict[int, int] = {}
+        self._no_signal_since: float | None = None
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -27,8 +28,9 @@ class Roster:
 
     def update(self, frame: Frame, masks: MaskSet, view: View) -> Message | None:
         """Take in a processed frame; the new `state` message if anything but scores changed."""
-        before = (self._view, self._size, self._states())
+        before = (self._view, self._size, self._states(), self._no_signal_since)
         self._view, self._size, self._frame_index = view, (frame.width, frame.height), frame.index
+        self._no_signal_since = None
         known = self._objects
         self._objects = {found.object_id: found for found in masks.objects}
         self._since = {
@@ -37,7 +39,12 @@ class Roster:
             else frame.index
             for object_id, found in self._objects.items()
         }
-        return self.message() if before != (self._view, self._size, self._states()) else None
+        return self.message() if before != (self._view, self._size, self._states(), None) else None
+
+    def lose(self, since: float) -> Message | None:
+        """Take in that no pictures came since `since` (Unix seconds); the state if that is new."""
+        before, self._no_signal_since = self._no_signal_since, round(since, 3)
+        return self.message() if before != self._no_signal_since else None
 
     def message(self) -> Message:
         """The `state` message."""
@@ -49,6 +56,7 @@ class Roster:
             "height": height,
             "apply_mask": self._view.apply_mask,
             "output": self._view.output(),
+            "no_signal_since": self._no_signal_since,
             "objects": [self._object(found) for found in self._objects.values()],
         }
 

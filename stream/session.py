@@ -23,6 +23,7 @@ from stream import replies
 from stream.framelog import FrameLog
 from stream.inbox import Inbox
 from stream.latest import Latest, LatestClosed
+from stream.outage import Outage, slate
 from stream.outputs.output import Output, Shown
 from stream.picture import Picture
 from stream.prompt_message import PromptMessage
@@ -90,7 +91,8 @@ class Session:
         self._timeline = Timeline(rtp_origin)
         self._framelog = FrameLog()
         self._inbox = Inbox()
-        self._latest: Latest[Picture] = Latest()
+        self._latest: Latest[Picture | Outage] = Latest()
+        self._last: Shown | None = None
         self._next_index = 0
         self._object_ids: tuple[int, ...] = ()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -135,9 +137,10 @@ class Session:
         """Take every picture of the source as it comes, whatever the engine does."""
         reason = "source ended"
         try:
-            async for picture in self._source.frames():
-                self.stats.frames_in.add()
-                self._latest.put(picture)
+            async for item in self._source.frames():
+                if isinstance(item, Picture):
+                    self.stats.frames_in.add()
+                self._latest.put(item)
                 self.stats.dropped_in = self._latest.dropped
         except Exception as error:
             log.exception("source failed")
@@ -148,11 +151,14 @@ class Session:
         """Process the newest picture, again and again; gives the reason why no more will come."""
         while True:
             try:
-                picture = await self._latest.get()
+                item = await self._latest.get()
             except LatestClosed as closed:
                 await self._delivered()
                 return closed.reason
-            await self._advance(picture)
+            if isinstance(item, Outage):
+                await self._bridge(item)
+            else:
+                await self._advance(item)
 
     async def _advance(self, picture: Picture) -> None:
         taken_at = time.monotonic()
@@ -169,6 +175,26 @@ class Session:
             raise
         self._delivery = asyncio.create_task(self._deliver(stepped))
 
+    async def _bridge(self, outage: Outage) -> None:
+        """Show a slate. The engine takes no step and no frame is counted, so that nothing is forgotten."""
+        await self._delivered()
+        last = self._last
+        image = await self._in_thread(slate, last and last.frame.image, outage.text)
+        ticks = self._timeline.ticks(None, outage.captured_at)
+        frame = Frame(
+            max(self._next_index - 1, 0),
+            image,
+            outage.captured_at,
+            ticks / RTP_RATE,
+            self._timeline.rtp_timestamp(ticks),
+        )
+        masks = last.masks if last else MaskSet(frame.index, ())
+        self._hand(Shown(frame, masks, image, None, self._roster.lose(outage.since)))
+
+    def _hand(self, shown: Shown) -> None:
+        for output in tuple(self._outputs):
+            output.put(shown)
+
     async def _delivered(self) -> None:
         """Wait for the picture before to have left, so that pictures leave in order and never pile up."""
         if self._delivery is not None:
@@ -181,8 +207,8 @@ class Session:
             self._look(turns, masks)
             image, result = await self._in_thread(self._paint, frame, masks, self._view)
             shown = Shown(frame, masks, image, result, self._roster.update(frame, masks, self._view))
-            for output in tuple(self._outputs):
-                output.put(shown)
+            self._last = shown
+            self._hand(shown)
         except BaseException:
             _abandon(turns)
             raise

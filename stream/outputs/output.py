@@ -20,14 +20,15 @@ class Shown:
         frame: the picture that went to the engine.
         masks: every object on that very frame.
         image: I420 uint8 like `frame.image`, masks drawn.
-        result: the `result` message.
+        result: the `result` message; None for a slate, which is shown while the source has no picture. Then
+            `frame` is the slate under a time of its own and `masks` are those of the last picture.
         state: the `state` message if something in it changed with this frame, else None.
     """
 
     frame: Frame
     masks: MaskSet
     image: NDArray[np.uint8]
-    result: Message
+    result: Message | None
     state: Message | None
 
 

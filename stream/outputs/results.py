@@ -29,6 +29,8 @@ class ResultsOutput:
         self._binary = binary
 
     def put(self, shown: Shown) -> None:
+        if shown.result is None:
+            return
         data = wire.encode(shown.result, binary=self._binary)
         if len(data) > RESULT_BYTES:
             data = wire.encode(replies.without_rle(shown.result), binary=self._binary)

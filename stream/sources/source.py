@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from stream.outage import Outage
 from stream.picture import Picture
 
 
@@ -13,8 +14,9 @@ class Source(Protocol):
 
     name: str
 
-    def frames(self) -> AsyncIterator[Picture]:
-        """Pictures as they come; the iterator's end is the source's end. Called once."""
+    def frames(self) -> AsyncIterator[Picture | Outage]:
+        """Pictures as they come, or now and then an outage while there are none; the iterator's end is the
+        source's end. Called once."""
         ...
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from signaling_service import Service, serving, until
 
 import engine.worker
-import stream.peer
+import stream.connection
 from engine.models import Model
 from engine.tracker import Tracker
 from engine.worker import Worker
@@ -153,7 +153,7 @@ async def test_an_offer_that_never_connects_gives_its_place_back(
 ) -> None:
     from stream.client import LiveClient
 
-    monkeypatch.setattr(stream.peer, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(stream.connection, "CONNECT_SECONDS", 0.5)
     async with serving(Settings(port=0, max_sessions=1), Worker(lambda: tiny_model)) as service:
         client = LiveClient(None)
         try:

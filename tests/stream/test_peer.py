@@ -9,7 +9,7 @@ from aiortc import RTCPeerConnection
 from link import Link, linked
 from scene import RED, Camera, ColourEngine, Scene
 
-from stream import peer as peer_module
+from stream import connection as peer_module
 from stream.client import LiveClient
 from stream.options import SessionOptions
 from stream.peer import Peer
