@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
+from urllib.error import HTTPError
 
 import av
-from av.video.stream import VideoStream
 
 from signaling.command import CommandError
 from signaling.demo.footage import BuiltIn, Footage, VideoFile
-from signaling.demo.score import Score, score
+from signaling.demo.score import ObjectScore, Score, score
 from signaling.demo.sheet import contact_sheet
 from signaling.demo.watch import Recording, Watcher
 from signaling.serverprocess import server_process
@@ -59,12 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"playing {footage.name} ({len(footage) / footage.fps:.0f} s) through {url}", flush=True)
         try:
             recording = asyncio.run(Watcher(url, footage, spool, options).play())
+        except HTTPError as error:
+            raise CommandError(f"the server refused the session: {error}: {error.read().decode()}") from None
         except (TimeoutError, WireError, OSError) as error:
             raise CommandError(f"the session failed: {error or 'nothing came back in time'}") from None
-        result = score(recording)
-        (arguments.out / "report.json").write_text(json.dumps(result.as_json(), indent=2) + "\n")
         if not recording.seen:
             raise CommandError("no masked picture came back")
+        result = score(recording)
+        (arguments.out / "report.json").write_text(json.dumps(result.as_json(), indent=2) + "\n")
         _film(recording, arguments.out / "out.mp4")
         contact_sheet(recording).save(arguments.out / "sheet.png")
     print("\n".join(lines(result)))
@@ -92,12 +94,16 @@ def lines(result: Score) -> Iterator[str]:
         )
     yield "click to mask  " + ", ".join(f"object {i} {ms:g} ms" for i, ms in result.click_to_mask.items())
     for each in result.objects:
-        absent = (
-            "" if each.absent_empty is None else f", mask empty on {each.absent_empty:.0%} of absent frames"
-        )
-        yield f"object {each.object_id}       mean IoU {each.mean_iou:.3f} (in view {each.visible_iou:.3f}{absent})"
+        yield f"object {each.object_id}       mean IoU {each.mean_iou:.3f}{''.join(_parts(each))}"
     if result.mean_iou is not None:
         yield f"mean IoU       {result.mean_iou:.3f}"
+
+
+def _parts(each: ObjectScore) -> Iterator[str]:
+    if each.visible_iou is not None:
+        yield f", {each.visible_iou:.3f} while in view"
+    if each.absent_empty is not None:
+        yield f", mask empty on {each.absent_empty:.0%} of the frames without it"
 
 
 def _footage(arguments: argparse.Namespace) -> Footage:
@@ -132,7 +138,7 @@ def _film(recording: Recording, path: Path) -> None:
     footage = recording.footage
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         rate = Fraction(footage.fps).limit_denominator(1001)
-        stream = cast(VideoStream, container.add_stream("libx264", rate, {"crf": "20", "preset": "veryfast"}))
+        stream = container.add_stream("libx264", rate, {"crf": "20", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = footage.width, footage.height, "yuv420p"
         stream.codec_context.time_base = 1 / rate
         for index in sorted(recording.seen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -60,9 +59,9 @@ class Score:
     frames_dropped: int
     fps_in: float
     fps_out: float
-    latency_p50: float
-    latency_p95: float
-    latency_max: float
+    latency_p50: float | None
+    latency_p95: float | None
+    latency_max: float | None
     server_latency_p50: float | None
     server_latency_p95: float | None
     click_to_mask: Mapping[int, float]
@@ -144,8 +143,8 @@ def iou(mask: NDArray[np.bool_] | None, truth: NDArray[np.bool_]) -> float:
     return float((mask & truth).sum() / either) if either else 1.0
 
 
-def percentile(ranked: Sequence[float], share: float) -> float:
-    """Nearest-rank percentile of sorted values, to a tenth; NaN when there are none."""
+def percentile(ranked: Sequence[float], share: float) -> float | None:
+    """Nearest-rank percentile of sorted values, to a tenth; None when there are none."""
     if not ranked:
-        return math.nan
+        return None
     return round(ranked[min(int(share * len(ranked)), len(ranked) - 1)], 1)

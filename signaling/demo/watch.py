@@ -49,7 +49,7 @@ class Recording:
     """
 
     footage: Footage
-    spool: IO[bytes]
+    spool: IO[bytes] | None
     clicks: dict[int, float] = field(default_factory=dict)
     captured: Mapping[int, float] = field(default_factory=dict)
     seen: dict[int, Seen] = field(default_factory=dict)
@@ -58,7 +58,8 @@ class Recording:
     health: dict[str, Any] = field(default_factory=dict)
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """The masked picture of `index` as I420."""
+        """The masked picture of `index` as I420; there must be a spool."""
+        assert self.spool is not None
         height, width = self.footage.height, self.footage.width
         size = height * width * 3 // 2
         self.spool.seek(self.seen[index].place * size)
@@ -176,7 +177,7 @@ class Watcher:
         filmed = range(len(self._footage))
         return Recording(
             self._footage,
-            self._spool,  # type: ignore[arg-type]
+            self._spool,
             clicks,
             self._camera.captured,
             {index: seen for stamp, seen in self._seen.items() if (index := self._index(stamp)) in filmed},
