@@ -60,6 +60,8 @@ export class Livemask {
   /** @type {import("./messages.js").Output} */
   #output;
   #applyMask;
+  /** The newest of this session. @type {import("./messages.js").StateMessage | null} */
+  #stateMessage = null;
   /** @type {(() => void) | null} cuts the wait before the next try short */
   #wake = null;
 
@@ -197,11 +199,13 @@ export class Livemask {
       onLost: (why) => session === this.#session && this.#reconnect(why),
     });
     this.#session = session;
+    this.#stateMessage = null;
     await session.open();
     this.#backoff.reset();
     await this.#recall(session);
     if (this.#isClosed()) throw new LivemaskError("CLOSED", "closed while connecting");
     this.#setState("live", null, null);
+    if (this.#stateMessage) this.#readState(this.#stateMessage);
   }
 
   /** Brings the objects of the session before back. @param {Session} session */
@@ -277,10 +281,16 @@ export class Livemask {
     else if (message.type === "ack") this.#settle(message.request_id)?.resolve(message);
     else if (message.type === "x-fal-error") {
       this.#settle(message.request_id)?.reject(new LivemaskError(message.error, message.reason));
-    } else if (message.type === "state") {
-      if (this.#state === "live") this.#objects = new Set(message.objects.map((/** @type {any} */ o) => o.object_id));
-      this.#conf.onObjects?.(message);
-    } else if (message.type === "stats") this.#conf.onStats?.(message);
+    } else if (message.type === "state") this.#readState(message);
+    else if (message.type === "stats") this.#conf.onStats?.(message);
+  }
+
+  /** While objects are being brought back the list is not complete. @param {import("./messages.js").StateMessage} message */
+  #readState(message) {
+    this.#stateMessage = message;
+    if (this.#state !== "live") return;
+    this.#objects = new Set(message.objects.map(({ object_id }) => object_id));
+    this.#conf.onObjects?.(message);
   }
 
   /** @param {Result} result */

@@ -41,7 +41,7 @@ const instant = new Instant(need("local", HTMLVideoElement), uplink, stage);
 const studio = new Studio(() => ({
   ...drawing.opening(),
   onResult: readResult,
-  onStream: (stream) => stage.setStream(stream),
+  onStream: newStream,
   onObjects: (message) => objects.readState(message),
   onStats: (stats) => (meter.stats = stats),
   onSender: (sender) => uplink.attach(sender),
@@ -108,6 +108,13 @@ applyTheme(settings.theme);
 hud.toggle(settings.hud);
 sourcePanel.refresh(studio);
 render();
+
+/** A session has begun, the first or one after a break. @param {MediaStream} stream */
+function newStream(stream) {
+  frames.clear();
+  objects.newSession();
+  stage.setStream(stream);
+}
 
 /** @param {import("./messages.js").Result} result */
 function readResult(result) {

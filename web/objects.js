@@ -18,6 +18,7 @@
  * @property {Mark[]} marks
  * @property {boolean} hidden
  * @property {boolean} pinned
+ * @property {boolean} kept stays in the list though the server does not know it, for a next click
  */
 import { objectColor } from "./palette.js";
 
@@ -28,6 +29,8 @@ export class ObjectList extends EventTarget {
   #selected = null;
   /** @type {number | null} */
   #solo = null;
+  /** Of the newest result; results may come out of order. */
+  #frame = -1;
 
   /** @returns {LiveObject[]} ascending by id */
   all() {
@@ -74,6 +77,7 @@ export class ObjectList extends EventTarget {
       marks: [],
       hidden: false,
       pinned: false,
+      kept: false,
     };
     this.#objects.set(id, made);
     this.#changed();
@@ -93,6 +97,11 @@ export class ObjectList extends EventTarget {
     if (this.#selected === id) this.#selected = null;
     if (this.#solo === id) this.#solo = null;
     this.#changed();
+  }
+
+  /** A new session counts its frames from 0. */
+  newSession() {
+    this.#frame = -1;
   }
 
   clear() {
@@ -137,12 +146,14 @@ export class ObjectList extends EventTarget {
       object.color = info.color ?? object.color;
       this.#readObject(object, info.state, info.score);
     }
-    for (const object of this.all()) if (object.state !== "new" && !named.has(object.id)) this.delete(object.id);
+    for (const { id, state, kept } of this.all()) if (state !== "new" && !kept && !named.has(id)) this.delete(id);
     this.#changed();
   }
 
   /** @param {import("./messages.js").Result} result */
   readResult(result) {
+    if (result.frame_index <= this.#frame) return;
+    this.#frame = result.frame_index;
     for (const { object_id, state, score, box } of result.objects) {
       const object = this.#objects.get(object_id);
       if (!object) continue;

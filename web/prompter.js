@@ -82,6 +82,7 @@ export class Prompter {
 
   /** Forgets what an object looks like, keeps its name and place for the next click. @param {number} id */
   async startAgain(id) {
+    this.#objects.update(id, { kept: true });
     await this.#forget(id);
     this.#objects.update(id, { state: "new", box: null, score: 0, marks: [], pinned: false });
     this.#objects.select(id);
@@ -129,9 +130,10 @@ export class Prompter {
       await send();
     } catch (error) {
       if (before) this.#objects.update(id, { marks: before });
-      else this.#objects.delete(id);
+      else if (!this.#objects.get(id)?.kept) this.#objects.delete(id);
       throw error;
     }
+    this.#objects.update(id, { kept: false });
     const undo = before ? () => this.#restore(id, before) : () => this.#undoFirst(id);
     this.#history.push({ undo, redo: () => this.#restore(id, after) });
   }

@@ -1,0 +1,355 @@
+"""Every control of the page, by pointer and by keyboard, on a live picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Server
+from driver import Studio
+from PIL import Image
+from playwright.sync_api import Browser
+from scene import GREEN, Scene
+
+pytestmark = pytest.mark.browser
+
+SCENE = Scene()
+X, Y = (corner + SCENE.side / 2 for corner in SCENE.green(0))
+GREEN_AT = (X / SCENE.width, Y / SCENE.height)
+MODES = ["overlay", "cutout", "blur", "mask", "plain"]
+
+
+@pytest.fixture(scope="module")
+def live(browser: Browser, server: Server) -> Iterator[Studio]:
+    """One page for the module, live; each test begins and ends without objects."""
+    with Studio.open(browser, server.url, accept_downloads=True) as studio:
+        studio.start_camera()
+        yield studio
+        assert studio.problems == []
+
+
+@pytest.fixture(autouse=True)
+def clean(live: Studio) -> Iterator[None]:
+    yield
+    live.page.keyboard.press("Escape")
+    if live.page.locator("#reset-all").is_visible():
+        live.page.click("#reset-all")
+    live.until(lambda: live.objects() == [], "no objects are left")
+    live.until(lambda: live.newest_result()["objects"] == [], "the server has none")
+
+
+def click_green(live: Studio, dx: float = 0, dy: float = 0) -> None:
+    live.page.mouse.click(*live.place(GREEN_AT[0] + dx, GREEN_AT[1] + dy))
+
+
+def add_green(live: Studio, object_id: int = 1) -> None:
+    click_green(live)
+    live.until_object(object_id)
+    live.until(lambda: f"Object {object_id}" in live.objects(), "the card is there")
+
+
+def server_state(live: Studio) -> dict[str, object]:
+    return live.received("state")[-1]
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_output_modes(live: Studio, way: str) -> None:
+    add_green(live)
+    for mode in [*MODES[1:], MODES[0]]:
+        if way == "pointer":
+            live.page.click(f"#mode-{mode}")
+        else:
+            live.page.keyboard.press("m")
+        live.until(lambda mode=mode: server_state(live)["output"]["mode"] == mode, f"the server draws {mode}")
+        assert live.page.locator(f"#mode-{mode}").get_attribute("aria-checked") == "true"
+
+
+def test_arrow_keys_move_in_a_group_of_choices(live: Studio) -> None:
+    live.page.focus("#mode-overlay")
+    live.page.keyboard.press("ArrowRight")
+    assert live.page.evaluate("document.activeElement.id") == "mode-cutout"
+    live.page.keyboard.press("ArrowLeft")
+    live.until(lambda: live.settings().get("mode") == "overlay", "back to overlay")
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_undo_and_redo(live: Studio, way: str) -> None:
+    def undo() -> None:
+        live.page.click("#undo") if way == "pointer" else live.page.keyboard.press("Control+z")
+
+    def redo() -> None:
+        live.page.click("#redo") if way == "pointer" else live.page.keyboard.press("Control+Shift+z")
+
+    add_green(live)
+    undo()
+    live.until(lambda: live.objects() == [], "the object is gone")
+    redo()
+    live.until_object(1)
+    assert live.objects() == ["Object 1"]
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_remove_and_bring_back(live: Studio, way: str) -> None:
+    add_green(live)
+    if way == "pointer":
+        live.page.get_by_role("button", name="Remove", exact=True).click()
+    else:
+        live.page.keyboard.press("Delete")
+    live.until(lambda: live.object_result(1) is None, "the object is gone")
+    live.page.keyboard.press("Control+z")
+    live.until_object(1)
+    assert any("mask_url" in message for message in live.sent("mask_url")), "it came back by its mask"
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_hide_and_solo(live: Studio, way: str) -> None:
+    def act(button: str, key: str) -> None:
+        if way == "pointer":
+            live.page.locator("#objects li").nth(0).get_by_role("button", name=button, exact=True).click()
+        else:
+            live.page.keyboard.press("1")
+            live.page.keyboard.press(key)
+
+    def hidden() -> list[int]:
+        return list(server_state(live)["output"]["hidden"])
+
+    add_green(live)
+    live.page.keyboard.press("n")
+    live.page.mouse.click(*live.place(0.9, 0.95))
+    live.until_object(2)
+    act("Hide", "h")
+    live.until(lambda: hidden() == [1], "object 1 is hidden")
+    act("Show", "h")
+    live.until(lambda: hidden() == [], "it is back")
+    act("Show only this", "o")
+    live.until(lambda: hidden() == [2], "only object 1 is drawn")
+    act("Show all", "o")
+    live.until(lambda: hidden() == [], "all are drawn")
+
+
+def test_digits_and_new_select(live: Studio) -> None:
+    add_green(live)
+    live.page.keyboard.press("n")
+    assert live.page.locator("#new-object").get_attribute("aria-pressed") == "true"
+    live.page.keyboard.press("1")
+    assert live.page.locator("#new-object").get_attribute("aria-pressed") == "false"
+    assert "selected" in (live.page.locator("#objects li").first.get_attribute("class") or "")
+    live.page.click("#new-object")
+    assert live.page.locator("#new-object").get_attribute("aria-pressed") == "true"
+
+
+def test_names_can_be_changed_and_typing_fires_nothing(live: Studio) -> None:
+    add_green(live)
+    name = live.page.get_by_label("Name of object 1")
+    name.fill("")
+    name.press_sequentially("n hissing 1")
+    name.press("Enter")
+    assert live.objects() == ["n hissing 1"]
+    assert live.object_result(1) is not None
+    assert server_state(live)["output"]["hidden"] == []
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_freeze_holds_the_picture_and_clicks_name_it(live: Studio, way: str) -> None:
+    def toggle() -> None:
+        live.page.click("#freeze") if way == "pointer" else live.page.keyboard.press(" ")
+
+    live.page.focus("#overlay")
+    toggle()
+    live.until_condition("frozen")
+    before = live.pixels()[100:600, 30:700]
+    click_green(live)
+    live.until_object(1)
+    click_green(live, 0.04)
+    live.until(lambda: len(live.sent("rtp_timestamp")) >= 2, "two clicks were sent")
+    stamps = [message["rtp_timestamp"] for message in live.sent("rtp_timestamp")[-2:]]
+    assert stamps[0] == stamps[1], "both name the frozen picture"
+    frames = [result["frame_index"] for result in live.received("result")[-2:]]
+    assert frames[0] < frames[1], "the stream goes on behind it"
+    after = live.pixels()[100:600, 30:700]
+    same = (np.abs(before.astype(int) - after).max(axis=2) < 6).mean()
+    assert same > 0.8, "the moving square stands still; only the preview was added"
+    toggle()
+    live.until_condition("live")
+
+
+def test_a_click_on_a_point_removes_it(live: Studio) -> None:
+    add_green(live)
+    click_green(live, 0.06, 0.06)
+    live.until(lambda: len(live.sent("prompts")[-1]["prompts"]) == 1, "the second point was sent")
+    live.page.wait_for_timeout(300)
+    click_green(live)
+    live.until(lambda: "remove" in live.sent("prompts")[-1], "the rest was given again")
+    assert len(live.sent("prompts")[-1]["prompts"]) == 1
+    live.until_object(1)
+
+
+def test_the_crosshair(live: Studio) -> None:
+    page = live.page
+    page.focus("#overlay")
+    count = len(live.sent("prompts"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Enter")
+    live.until(lambda: len(live.sent("prompts")) == count + 1, "Enter includes")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("-")
+    live.until(lambda: len(live.sent("prompts")) == count + 2, "minus excludes")
+    include, exclude = (message["prompts"][0] for message in live.sent("prompts")[-2:])
+    step = 320 / 160
+    assert (include["x"], include["y"]) == pytest.approx((160 + step, 120 + 10 * step), abs=0.5)
+    assert (exclude["x"], exclude["label"]) == (pytest.approx(160, abs=0.5), 0)
+
+
+def test_a_box_by_keyboard(live: Studio) -> None:
+    page = live.page
+    page.focus("#overlay")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("b")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("b")
+    live.until(lambda: live.sent("box_prompts"), "a box was sent")
+    box = live.sent("box_prompts")[-1]["box_prompts"][0]
+    assert (box["x_max"] - box["x_min"], box["y_max"] - box["y_min"]) == pytest.approx((20, 20), abs=0.5)
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_before_and_after(live: Studio, way: str) -> None:
+    def toggle() -> None:
+        live.page.click("#compare") if way == "pointer" else live.page.keyboard.press("c")
+
+    add_green(live)
+    live.page.evaluate("document.activeElement.blur()")
+    toggle()
+    live.until(lambda: server_state(live)["apply_mask"] is False, "the server sends the plain picture")
+    near = live.place(GREEN_AT[0] + 0.04, GREEN_AT[1] + 0.05)
+    slider = live.page.locator("#compare-slider")
+    slider.fill("100")
+    live.until(lambda: np.abs(live.color_at(*near) - GREEN).max() < 45, "all of it is before")
+    slider.fill("0")
+    live.until(lambda: np.abs(live.color_at(*near) - GREEN).max() > 45, "all of it is after")
+    slider.fill("50")
+    live.page.evaluate("document.activeElement.blur()")
+    toggle()
+    live.until(lambda: server_state(live)["apply_mask"] is True, "the server draws again")
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_instant_view(live: Studio, way: str) -> None:
+    def toggle() -> None:
+        live.page.click("#instant") if way == "pointer" else live.page.keyboard.press("i")
+
+    add_green(live)
+    toggle()
+    chip = live.page.locator("#chips")
+    live.until(lambda: chip.text_content() == "Instant", "pictures and masks are matched", 30)
+    near = live.place(GREEN_AT[0] + 0.04, GREEN_AT[1] + 0.05)
+    live.until(lambda: np.abs(live.color_at(*near) - GREEN).max() > 40, "the mask is painted here")
+    toggle()
+    live.until(lambda: chip.text_content() == "", "the server's video is back")
+
+
+def test_live_numbers(live: Studio) -> None:
+    live.page.click("#stats")
+    hud = live.page.locator("#hud")
+    live.until(lambda: "VP8" in hud.inner_text(), "the numbers come")
+    live.until(lambda: "≈" not in hud.inner_text().split("Camera")[0], "latency is measured, not guessed")
+    live.page.evaluate("document.activeElement.blur()")
+    live.page.keyboard.press("s")
+    live.until(lambda: not hud.is_visible(), "off again")
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_pictures_are_saved(live: Studio, tmp_path: Path, way: str) -> None:
+    add_green(live)
+    with live.page.expect_download() as download:
+        if way == "pointer":
+            live.page.click("#snapshot-menu summary")
+            live.page.click("#snapshot")
+        else:
+            live.page.keyboard.press("g")
+    download.value.save_as(tmp_path / "shown.png")
+    assert download.value.suggested_filename.endswith(".png")
+    assert Image.open(tmp_path / "shown.png").size == (SCENE.width, SCENE.height)
+
+
+def test_objects_are_saved_on_nothing(live: Studio, tmp_path: Path) -> None:
+    add_green(live)
+    live.page.click("#snapshot-menu summary")
+    with live.page.expect_download() as download:
+        live.page.click("#snapshot-alpha")
+    download.value.save_as(tmp_path / "objects.png")
+    alpha = np.asarray(Image.open(tmp_path / "objects.png").convert("RGBA"))[..., 3]
+    assert alpha[int(Y), int(X)] == 255
+    assert alpha[5, 5] == 0
+    assert (alpha > 0).sum() == pytest.approx(SCENE.side**2, rel=0.15)
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_recording(live: Studio, tmp_path: Path, way: str) -> None:
+    def toggle() -> None:
+        live.page.click("#record") if way == "pointer" else live.page.keyboard.press("r")
+
+    toggle()
+    live.until(lambda: live.page.locator("#chips .recording").is_visible(), "it says so")
+    live.page.wait_for_timeout(1200)
+    live.page.evaluate("document.activeElement.blur()")
+    with live.page.expect_download() as download:
+        toggle()
+    path = tmp_path / "film"
+    download.value.save_as(path)
+    assert path.stat().st_size > 1000
+    assert path.read_bytes()[:4] == b"\x1aE\xdf\xa3", "a Matroska (WebM) file"
+
+
+def test_full_screen(live: Studio) -> None:
+    for toggle in (lambda: live.page.click("#full"), lambda: live.page.keyboard.press("f")):
+        toggle()
+        live.until(lambda: live.page.evaluate("document.fullscreenElement?.id ?? null") == "stage", "full")
+        live.page.evaluate("document.activeElement.blur()")
+        live.page.keyboard.press("f")
+        live.until(lambda: live.page.evaluate("document.fullscreenElement") is None, "not full")
+
+
+def test_help_lists_the_shortcuts_and_keys_rest_behind_it(live: Studio) -> None:
+    live.page.keyboard.press("?")
+    assert live.page.locator("#shortcuts").is_visible()
+    live.page.keyboard.press("h")
+    live.page.keyboard.press("Escape")
+    live.until(lambda: not live.page.locator("#shortcuts").is_visible(), "closed")
+    live.page.click("#help")
+    live.page.get_by_role("button", name="Close").click()
+    assert not live.page.locator("#shortcuts").is_visible()
+
+
+def test_theme_and_patterns(live: Studio) -> None:
+    before = live.page.evaluate("document.documentElement.dataset.theme")
+    live.page.click("#theme")
+    assert live.page.evaluate("document.documentElement.dataset.theme") != before
+    live.page.click("#theme")
+    live.tick("Patterns as well as colours", True)
+    live.until(lambda: server_state(live)["apply_mask"] is False, "patterns are painted here")
+    live.tick("Patterns as well as colours", False)
+    live.until(lambda: server_state(live)["apply_mask"] is True, "the server draws again")
+
+
+def test_forget_and_start_again(live: Studio) -> None:
+    add_green(live)
+    live.page.get_by_label("Name of object 1").fill("Ball")
+    live.page.get_by_role("button", name="Forget and start again").click()
+    live.until(lambda: live.object_result(1) is None, "the server forgot it")
+    assert live.objects() == ["Ball"]
+    add_again = live.place(0.9, 0.95)
+    live.page.mouse.click(*add_again)
+    live.until_object(1)
+    assert live.objects() == ["Ball"]
+
+
+def test_what_the_server_cannot_do_is_said(live: Studio) -> None:
+    add_green(live)
+    live.page.get_by_role("button", name="Remember this view").click()
+    toast = live.page.locator("#toast")
+    live.until(lambda: toast.is_visible() and "pin" in (toast.text_content() or ""), "the refusal is shown")
