@@ -1,4 +1,4 @@
-"""Small holes in masks, filled as SAM 2 does; plain torch, on the device the masks are on."""
+"""Small holes in masks, filled as SAM 2 does; plain torch, on the device the masks are on, without a sync."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ def fill_holes(logits: Tensor, area: int) -> Tensor:
     """Fill background components of at most `area` pixels, 8-connected.
 
     Equals `sam2.utils.misc.fill_holes_in_mask_scores` with its CUDA extension. Each background pixel takes
-    the largest index among itself and its background neighbours, `area` - 1 times: a component that small
-    then carries one label. A larger one may contain equal labels too, but touches another label somewhere.
+    the largest label among its own and those of its background neighbours, `area` - 1 times: a component
+    that small then carries one label. In a larger one pixels may share a label too, but some of them touch
+    another one.
 
     Args:
         logits: float [B, 1, H, W]; background is <= 0. H * W below 2 ** 24.
@@ -24,17 +25,28 @@ def fill_holes(logits: Tensor, area: int) -> Tensor:
         [B, 1, H, W], `logits` with the holes at `FILLED`.
     """
     batch, _, height, width = logits.shape
-    background = logits <= 0
-    index = torch.arange(1, height * width + 1, dtype=torch.float32, device=logits.device)
-    label = background * index.view(1, 1, height, width)
+    pixels = height * width
+    background = logits[:, 0] <= 0
+    free = background.float()
+    labels = torch.arange(1, pixels + 1, dtype=torch.float32, device=logits.device).view(height, width)
+    label = free * labels
     for _ in range(area - 1):
-        label = F.max_pool2d(label, 3, 1, 1) * background
-    lowest = -F.max_pool2d(torch.where(background, -label, -float(height * width + 1)), 3, 1, 1)
-    open_border = background & ((F.max_pool2d(label, 3, 1, 1) != label) | (lowest != label))
+        label = _largest_around(label) * free
+    # A neighbour with a larger or a smaller label; foreground neighbours (label 0) do not count.
+    reverse = free * (pixels + 1) - label
+    touching = (_largest_around(label) != label) | (_largest_around(reverse) != reverse)
     ids = label.view(batch, -1).long()
-    counts = torch.zeros(2, batch, height * width + 1, device=logits.device)
-    counts[0].scatter_add_(1, ids, torch.ones_like(ids, dtype=torch.float32))
-    counts[1].scatter_add_(1, ids, open_border.view(batch, -1).float())
-    small = (counts[0] <= area) & (counts[1] == 0)
-    hole = small.gather(1, ids).view_as(background) & background
-    return torch.where(hole, FILLED, logits)
+    count = torch.zeros(batch, pixels + 1, device=logits.device)
+    weight = torch.where(
+        touching, float(area + 1), 1.0
+    )  # a component that touches another label is too large
+    count.scatter_add_(1, ids, weight.view(batch, -1))
+    small = count.gather(1, ids).view_as(background) <= area
+    return torch.where((small & background)[:, None], FILLED, logits)
+
+
+def _largest_around(values: Tensor) -> Tensor:
+    """Largest of the 3 x 3 pixels around each of [B, H, W]; nothing lies beyond the border (0)."""
+    padded = F.pad(values, (1, 1, 1, 1))
+    rows = torch.maximum(torch.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return torch.maximum(torch.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])

@@ -5,6 +5,7 @@ Knows RGB and planar YUV; knows no network.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,17 +46,20 @@ class PixelReader:
         check_frame(frame)
         if frame.planar:
             return self._from_planes(frame)
-        rgb = torch.from_numpy(frame.image).to(self._device).permute(2, 0, 1)[None]
+        rgb = self._on_device(frame).permute(2, 0, 1)[None]
         return torch.addcmul(self._shift, self._resize(rgb).float(), self._scale)
 
     def _from_planes(self, frame: Frame) -> Tensor:
         h, w = frame.height, frame.width
-        data = torch.from_numpy(frame.image).to(self._device).reshape(-1)
+        data = self._on_device(frame).view(-1)
         luma = data[: h * w].view(1, 1, h, w)
         chroma = data[h * w :].view(1, 2, h // 2, w // 2)
         yuv = torch.cat((self._resize(luma), self._resize(chroma)), dim=1).float()
         rgb = torch.addmm(self._bias.view(3, 1), self._matrix, yuv.view(3, -1)).view(yuv.shape)
         return torch.clamp(rgb, self._low, self._high)
+
+    def _on_device(self, frame: Frame) -> Tensor:
+        return torch.from_numpy(np.require(frame.image, requirements=("C", "W"))).to(self._device)
 
     def _resize(self, planes: Tensor) -> Tensor:
         if planes.device.type == "cuda":  # uint8 with antialias is CPU only
@@ -76,7 +80,7 @@ def check_frame(frame: Frame) -> None:
         )
     if image.ndim == 3 and image.shape[2] != 3:
         raise EngineError("BAD_FRAME", f"expected three channels, got {image.shape}")
-    if image.ndim == 2 and (image.shape[0] % 3 or frame.height % 2 or frame.width % 2):
+    if image.ndim == 2 and (image.shape[0] % 3 or frame.width % 2):
         raise EngineError("BAD_FRAME", f"expected I420 of even height and width, got {image.shape}")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
@@ -83,13 +84,15 @@ class Stages:
         self._fill_area = model.preset.fill_hole_area
         self.grid = model.image_size // net.backbone_stride
         probe = torch.zeros(1, 1, self.grid, self.grid, device=model.device)
-        image_pos = net.image_encoder.neck.position_encoding(probe)
-        memory_pos = net.memory_encoder.position_encoding(probe)
-        self._image_pos = image_pos.flatten(2).permute(2, 0, 1)  # [HW, 1, hidden_dim]
-        self._memory_pos = memory_pos.flatten(2).transpose(1, 2)  # [1, HW, mem_dim]
+        # Row by row, [1, HW, hidden_dim] and [1, HW, mem_dim].
+        self._image_pos = _tokens(net.image_encoder.neck.position_encoding(probe))
+        self._memory_pos = _tokens(net.memory_encoder.position_encoding(probe))
         # Row `age` is the temporal code of a tracked frame that old; row 0 that of conditioning frames.
         ages = [net.num_maskmem - 1, *range(net.num_maskmem - 1)]
         self._age_pos = net.maskmem_tpos_enc[ages].flatten(1)  # [num_maskmem, mem_dim]
+        self._image_pe = net.sam_prompt_encoder.get_dense_pe()
+        nowhere = torch.zeros(1, 1, 2, device=model.device), -torch.ones(1, 1, device=model.device)
+        self._no_clicks = net.sam_prompt_encoder(points=nowhere, boxes=None, masks=None)
 
     def encode(self, images: Tensor) -> list[Features]:
         """Images [N, 3, S, S] to the features of each frame (`SAM2Base.forward_image`)."""
@@ -115,7 +118,7 @@ class Stages:
         Returns:
             [B, C, H, W].
         """
-        net, batch = self._net, len(memories)
+        net, batch, width = self._net, len(memories), self._net.mem_dim
         slots = [memory.slots(frame) for memory, frame in zip(memories, frames, strict=True)]
         reads = [memory.reads(frame) for memory, frame in zip(memories, frames, strict=True)]
         spatial = torch.stack([f for lane in slots for _, f in lane]).to(net.no_mem_embed.dtype)
@@ -123,21 +126,27 @@ class Stages:
         spatial_pos = self._memory_pos + self._age_pos.index_select(0, ages)[:, None]
         pointers = torch.stack([p for lane in reads for _, p in lane]).to(spatial.dtype)
         distances = torch.tensor([age for lane in reads for age, _ in lane], device=spatial.device)
-        width = net.mem_dim
         pointer_pos = self._pointer_pos(distances).repeat_interleave(net.hidden_dim // width, dim=0)
-        pointer_tokens = pointers.reshape(batch, -1, width)
-        memory = torch.cat((spatial.reshape(batch, -1, width), pointer_tokens), dim=1)
-        memory_pos = torch.cat(
-            (spatial_pos.reshape(batch, -1, width), pointer_pos.reshape(batch, -1, width)), 1
-        )
-        attended = net.memory_attention(
-            curr=_joined([f.top for f in features]).flatten(2).permute(2, 0, 1),
-            curr_pos=self._image_pos.expand(-1, batch, -1),
-            memory=memory.transpose(0, 1),
-            memory_pos=memory_pos.transpose(0, 1),
-            num_obj_ptr_tokens=pointer_tokens.shape[1],
-        )
-        out: Tensor = attended.permute(1, 2, 0).view(batch, -1, self.grid, self.grid)
+        memory = torch.cat((spatial.view(batch, -1, width), pointers.view(batch, -1, width)), dim=1)
+        pos = torch.cat((spatial_pos.view(batch, -1, width), pointer_pos.view(batch, -1, width)), dim=1)
+        pointer_tokens = pointers.numel() // (batch * width)
+        attended = self._attend(features, memory, pos, pointer_tokens)
+        return attended.transpose(1, 2).view(batch, -1, self.grid, self.grid)
+
+    def _attend(self, features: Sequence[Features], memory: Tensor, pos: Tensor, pointers: int) -> Tensor:
+        """`MemoryAttention.forward`, with the first self-attention once per frame: it sees no memory yet."""
+        attention = self._net.memory_attention
+        frames, lanes = _distinct([f.top for f in features])
+        x = _tokens(frames)
+        if attention.pos_enc_at_input:
+            x = x + 0.1 * self._image_pos
+        first, *others = attention.layers
+        x = _to_lanes(first._forward_sa(x, self._image_pos), lanes)
+        x = first._forward_ca(x, memory, self._image_pos, pos, pointers)
+        x = x + first.linear2(first.activation(first.linear1(first.norm3(x))))
+        for layer in others:
+            x = layer(x, memory, pos, self._image_pos, pointers)
+        out: Tensor = attention.norm(x)
         return out
 
     def _pointer_pos(self, distances: Tensor) -> Tensor:
@@ -166,16 +175,47 @@ class Stages:
             prior: [B, 1, S/4, S/4] logits given as a mask prompt.
             first: the lane has no memory yet.
         """
-        net = self._net
-        points = None if clicks is None else {"point_coords": clicks.coords, "point_labels": clicks.labels}
-        _, _, _, logits, _, pointer, score = net._forward_sam_heads(
-            backbone_features=conditioned,
-            point_inputs=points,
-            mask_inputs=prior,
+        net, batch = self._net, conditioned.shape[0]
+        points = None if clicks is None else {"point_labels": clicks.labels}
+        several: bool = net._use_multimask(first, points)
+        sparse, dense = self._embedded(clicks, prior)
+        masks, ious, tokens, score = net.sam_mask_decoder(
+            image_embeddings=conditioned,
+            image_pe=self._image_pe,
+            sparse_prompt_embeddings=sparse.expand(batch, -1, -1),
+            dense_prompt_embeddings=dense,
+            multimask_output=several,
+            repeat_image=False,
             high_res_features=_high(features),
-            multimask_output=net._use_multimask(first, points),
         )
-        return Decoded(logits, self._filled(logits), pointer, score)
+        lanes = torch.arange(batch, device=masks.device)
+        best = ious.argmax(dim=-1) if several else torch.zeros_like(lanes)
+        logits = masks[lanes, best][:, None].float()
+        token = tokens[lanes, best if tokens.shape[1] > 1 else 0]
+        if net.pred_obj_scores:
+            logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
+        return Decoded(logits, self._filled(logits), self._pointer(token, score), score)
+
+    def _embedded(self, clicks: Clicks | None, prior: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sparse and dense prompt embeddings; constant without a prompt."""
+        if clicks is None:
+            sparse, dense = self._no_clicks
+        else:
+            points = (clicks.coords, clicks.labels)
+            sparse, dense = self._net.sam_prompt_encoder(points=points, boxes=None, masks=prior)
+        return sparse, dense
+
+    def _pointer(self, token: Tensor, score: Tensor) -> Tensor:
+        """[B, hidden_dim]: what the mask token says of the object, or that there is none."""
+        net = self._net
+        pointer: Tensor = net.obj_ptr_proj(token)
+        if not net.pred_obj_scores:
+            return pointer
+        there = score.sigmoid() if net.soft_no_obj_ptr else (score > 0).float()
+        if net.fixed_no_obj_ptr:
+            pointer = there * pointer
+        absent: Tensor = (1 - there) * net.no_obj_ptr
+        return pointer + absent
 
     def adopt(self, features: Features, mask: Tensor) -> Decoded:
         """Take a mask as it is, bypassing the decoder (`SAM2Base._use_mask_as_output`).
@@ -199,22 +239,25 @@ class Stages:
         Returns:
             per lane [H * W, mem_dim] in `MEMORY_DTYPE`, each with storage of its own.
         """
-        net = self._net
+        net, encoder = self._net, self._net.memory_encoder
         mask = F.interpolate(
             decoded.filled if prompted else decoded.logits,
             size=(net.image_size, net.image_size),
             mode="bilinear",
             align_corners=False,
         )
-        top = _joined([f.top for f in features])
-        memory, _ = net._encode_new_memory(
-            current_vision_feats=[top.flatten(2).permute(2, 0, 1)],
-            feat_sizes=[(self.grid, self.grid)],
-            pred_masks_high_res=mask,
-            object_score_logits=decoded.score,
-            is_mask_from_pts=prompted,
-        )
-        tokens = memory.to(MEMORY_DTYPE).flatten(2).transpose(1, 2)
+        hard = prompted and net.binarize_mask_from_pts_for_mem_enc
+        mask = (mask > 0).float() if hard else torch.sigmoid(mask)
+        mask = mask * net.sigmoid_scale_for_mem_enc + net.sigmoid_bias_for_mem_enc
+        frames, lanes = _distinct([f.top for f in features])
+        # To tokens and back, as upstream: the strides this leaves decide which convolution kernels run.
+        frames = frames.flatten(2).permute(2, 0, 1).permute(1, 2, 0).view(frames.shape)
+        x = _to_lanes(encoder.pix_feat_proj(frames), lanes) + encoder.mask_downsampler(mask)
+        memory: Tensor = encoder.out_proj(encoder.fuser(x))
+        if net.no_obj_embed_spatial is not None:
+            there = (decoded.score > 0).float()[..., None, None]
+            memory = memory + (1 - there) * net.no_obj_embed_spatial[..., None, None]
+        tokens = _tokens(memory.to(MEMORY_DTYPE))
         return [lane.clone(memory_format=torch.contiguous_format) for lane in tokens]
 
     def masks(self, decoded: Decoded, height: int, width: int) -> Tensor:
@@ -223,14 +266,28 @@ class Stages:
         return logits[:, 0] > 0
 
 
-def _joined(maps: Sequence[Tensor]) -> Tensor:
-    """One [1, ...] map per lane as a batch; lanes of one frame share it without a copy."""
-    if all(m is maps[0] for m in maps):
-        return maps[0].expand(len(maps), -1, -1, -1)
-    return torch.cat(tuple(maps))
+def _tokens(maps: Tensor) -> Tensor:
+    """[B, C, H, W] to [B, H * W, C]."""
+    return maps.flatten(2).transpose(1, 2)
+
+
+def _distinct(maps: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """The different [1, ...] maps as one batch, and which of them each lane has."""
+    order: dict[int, int] = {}
+    lanes = [order.setdefault(id(m), len(order)) for m in maps]
+    distinct = list({id(m): m for m in maps}.values())
+    return (distinct[0] if len(distinct) == 1 else torch.cat(distinct)), lanes
+
+
+def _to_lanes(batch: Tensor, lanes: list[int]) -> Tensor:
+    """One entry of `batch` for each lane, without a copy where one serves all."""
+    if batch.shape[0] == 1:
+        return batch.expand(len(lanes), *batch.shape[1:])
+    return batch[lanes]
 
 
 def _high(features: Sequence[Features]) -> list[Tensor] | None:
     """High-resolution maps of all lanes; [1, ...] where one frame serves all, for they are only added."""
-    levels = list(zip(*(f.high for f in features), strict=True))
-    return [maps[0] if all(m is maps[0] for m in maps) else torch.cat(maps) for maps in levels] or None
+    levels = zip(*(f.high for f in features), strict=True)
+    batches = [_distinct(maps) for maps in levels]
+    return [maps if maps.shape[0] == 1 else maps[lanes] for maps, lanes in batches] or None
