@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         except HTTPError as error:
             raise CommandError(f"the server refused the session: {error}: {error.read().decode()}") from None
         except (TimeoutError, WireError, OSError) as error:
-            raise CommandError(f"the session failed: {error or 'nothing came back in time'}") from None
+            raise CommandError(f"the session failed: {str(error) or 'nothing came back in time'}") from None
         if not recording.seen:
             raise CommandError("no masked picture came back")
         result = score(recording)

@@ -80,7 +80,8 @@ class Watcher:
         self._url = url
         self._footage = footage
         self._spool = spool
-        self._options = options or {}
+        # Plain until the first click: in some modes a picture without objects is black, barcode and all.
+        self._options = {**(options or {}), "apply_mask": False}
         self._camera = Camera(footage)
         self._results: dict[int, dict[str, Any]] = {}  # by RTP timestamp
         self._seen: dict[int, Seen] = {}  # by RTP timestamp
@@ -150,8 +151,8 @@ class Watcher:
         for message in self._footage.prompts():
             newest = max(self._seen.items(), key=lambda item: item[1].at)[0]
             sent_at = time.monotonic()
-            size = {"width": self._footage.width, "height": self._footage.height}
-            ack = await live.prompt({**size, **message, "rtp_timestamp": newest})
+            frame = {"width": self._footage.width, "height": self._footage.height, "rtp_timestamp": newest}
+            ack = await live.prompt({**frame, "apply_mask": True, **message})
             shows = ack["rtp_timestamp"]
             await asyncio.wait_for(self._until(lambda wanted=shows: self._first_since(wanted)), 20)
             taken[int(message["object_id"])] = self._first_since(shows)[0].at - sent_at

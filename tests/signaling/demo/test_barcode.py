@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 
 import av
@@ -13,6 +14,7 @@ from engine.synthetic import SyntheticClip
 from signaling.demo import barcode
 
 
+@functools.cache
 def picture(width: int, height: int) -> NDArray[np.uint8]:
     rgb, _ = SyntheticClip(width, height).frame(0)
     return av.VideoFrame.from_ndarray(rgb, format="rgb24").to_ndarray(format="yuv420p")
