@@ -112,6 +112,8 @@ class LiveClient:
         opened = asyncio.Event()
         self._prompts.on("open", opened.set)
         await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        if self._transceiver.sender.track is not None:  # a browser, too, starts above aiortc's 0.5 Mb/s
+            codecs.use_live_encoder(self._transceiver.sender, self._transceiver._codecs[0])
         if self._prompts.readyState != "open":
             await asyncio.wait_for(opened.wait(), 20)
 
