@@ -1,0 +1,234 @@
+"""Objects found without a person: what moves against the camera's motion, and what stands out in colour.
+
+    python -m engine.training.discover FOLDER --exclude 02_cups --out runs/found
+
+A thing is kept when the frames before and after agree on it and GrabCut, given its core and its
+surroundings, finds the same outline. Parts of objects come through as objects; so do shadows. What was
+marked by eye (`cutouts.py`) is cleaner. Writes the same two files.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.training.cutouts import Bool, Found, Image, sprite, tidy
+from engine.training.textures import PICTURE, VIDEOS
+
+Flow = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a found region is an object. Lengths are pixels of a 288 x 512 picture, areas shares of it.
+
+    Attributes:
+        step: frames between anchors; `reach` frames before and after must agree with an anchor.
+        moving: residual motion over `reach` frames that counts, after the camera's is taken off.
+        agree: overlap (IoU) of an object with itself in the frames before and after, carried by the flow.
+        outline: overlap of GrabCut's outline with the region it started from.
+        contrast: difference in colour (Lab) that the outline must have nearly everywhere.
+        border: share of the outline that may lie on the picture's border.
+    """
+
+    step: int = 12
+    reach: int = 3
+    moving: float = 1.5
+    agree: float = 0.7
+    outline: float = 0.7
+    contrast: float = 18.0
+    smallest: float = 0.004
+    largest: float = 0.3
+    border: float = 0.15
+
+
+def discover(frames: Sequence[Image], rules: Rules) -> Iterator[tuple[Image, Bool]]:
+    """Pictures with one object each, from consecutive frames [288, 512, 3] of one video."""
+    reach = rules.reach
+    for at in range(2 * reach, len(frames) - 2 * reach, rules.step):
+        before, now, after = (frames[i] for i in (at - reach, at, at + reach))
+        forth, back = flow(now, after), flow(now, before)
+        known: list[Bool] = []
+        for region in (*moving(forth, back, rules), *coloured(before, now, after, (back, forth), rules)):
+            mask = outline(now, region)
+            if _good(now, mask, region, rules) and all(_iou(mask, other) < 0.5 for other in known):
+                known.append(mask)
+                yield now, mask
+
+
+def _good(picture: Image, mask: Bool, region: Bool, rules: Rules) -> bool:
+    return (
+        _plausible(mask, rules)
+        and _iou(mask, region) >= rules.outline
+        and _contrast(picture, mask) >= rules.contrast
+    )
+
+
+def flow(first: Image, second: Image) -> Flow:
+    """Where each pixel of `first` is in `second`, relative; DIS optical flow (Kroeger et al., ECCV 2016)."""
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(dis.calc(grey[0], grey[1], np.zeros((*grey[0].shape, 2), np.float32)), np.float32)
+
+
+def camera(motion: Flow) -> Flow:
+    """The part of a flow that one homography explains: the camera's, if most of the picture is still."""
+    height, width = motion.shape[:2]
+    ys, xs = np.mgrid[4:height:8, 4:width:8]
+    start = np.stack((xs, ys), -1).reshape(-1, 2).astype(np.float32)
+    cv2.setRNGSeed(0)
+    matrix, _ = cv2.findHomography(start, start + motion[ys, xs].reshape(-1, 2), cv2.RANSAC, 1.0)
+    if matrix is None:
+        return np.zeros_like(motion)
+    everywhere = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    return np.asarray(cv2.perspectiveTransform(everywhere, matrix) - everywhere, np.float32)
+
+
+def moving(forth: Flow, back: Flow, rules: Rules) -> list[Bool]:
+    """Regions that move on their own both before and after: one alone would also see what they uncover."""
+    both = np.minimum(*(np.linalg.norm(motion - camera(motion), axis=2) for motion in (forth, back)))
+    mask = cv2.morphologyEx(
+        (both > rules.moving).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
+    )
+    return [region for region in _components(mask > 0) if _plausible(region, rules)]
+
+
+def coloured(
+    before: Image, now: Image, after: Image, flows: tuple[Flow, Flow], rules: Rules
+) -> Iterator[Bool]:
+    """Regions of one colour with a clear edge that the frames before and after have too."""
+    others = [segments(before), segments(after)]
+    here = segments(now)
+    for label in range(int(here.max()) + 1):
+        region = here == label
+        if _plausible(region, rules) and all(
+            _again(region, motion, there) >= rules.agree for motion, there in zip(flows, others, strict=True)
+        ):
+            yield tidy(region)
+
+
+def segments(picture: Image) -> NDArray[np.int32]:
+    """Labels of regions of like colour; Felzenszwalb and Huttenlocher, IJCV 2004."""
+    smooth = cv2.bilateralFilter(cv2.cvtColor(picture, cv2.COLOR_RGB2LAB), 7, 30, 5)
+    graph = cv2.ximgproc.segmentation.createGraphSegmentation(0.8, 400, 300)
+    return np.asarray(graph.processImage(smooth), np.int32)
+
+
+def outline(picture: Image, region: Bool) -> Bool:
+    """The region's outline drawn again by GrabCut, its core and its surroundings given."""
+    width = max(3, int(0.12 * np.sqrt(region.sum()))) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    core, reach = (f(region.astype(np.uint8), kernel) > 0 for f in (cv2.erode, cv2.dilate))
+    trimap = np.where(region, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[~reach], trimap[core] = cv2.GC_BGD, cv2.GC_FGD
+    if not core.any():
+        return np.zeros_like(region)
+    cv2.setRNGSeed(0)
+    bgr, models = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (np.zeros((1, 65)), np.zeros((1, 65)))
+    cv2.grabCut(bgr, trimap, (0, 0, 1, 1), *models, 4, cv2.GC_INIT_WITH_MASK)
+    return tidy(np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), keep=0.5)
+
+
+def _again(region: Bool, motion: Flow, there: NDArray[np.int32]) -> float:
+    """IoU of the region, carried by the flow, with the segment that it mostly lands on."""
+    height, width = region.shape
+    ys, xs = np.nonzero(region)
+    moved = np.rint(np.stack((xs, ys), -1) + motion[ys, xs]).astype(int)
+    seen = ((moved >= 0) & (moved < (width, height))).all(1)
+    if not seen.any():
+        return 0.0
+    carried = np.zeros_like(region)
+    carried[moved[seen, 1], moved[seen, 0]] = True
+    label = np.bincount(there[carried]).argmax()
+    return _iou(carried, there == label)
+
+
+def _contrast(picture: Image, mask: Bool) -> float:
+    """The step in colour (Lab) across the outline that all but a seventh of it exceeds."""
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
+    ring, wide = mask.astype(np.uint8), np.ones((9, 9), np.uint8)
+    inner, outer = ring - cv2.erode(ring, wide), cv2.dilate(ring, wide) - ring
+    colours = []
+    for side in (inner.astype(np.float32), outer.astype(np.float32)):
+        weight = np.maximum(cv2.blur(side, (11, 11)), 1e-3)[..., None]
+        colours.append(cv2.blur(lab * side[..., None], (11, 11)) / weight)
+    edge = (ring - cv2.erode(ring, np.ones((3, 3), np.uint8))) > 0
+    edge[[0, -1]] = edge[:, [0, -1]] = False
+    steps = np.linalg.norm(colours[0] - colours[1], axis=2)[edge]
+    return float(np.percentile(steps, 15)) if len(steps) else 0.0
+
+
+def _plausible(mask: Bool, rules: Rules) -> bool:
+    """Of a likely size, mostly inside the picture, and not a scatter or a thread."""
+    share = float(mask.mean())
+    if not rules.smallest <= share <= rules.largest:
+        return False
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    longest = max(contours, key=len)
+    height, width = mask.shape
+    points = longest[:, 0]
+    rim = (points == 0).any(1) | (points == (width - 1, height - 1)).any(1)
+    compact = 4 * np.pi * mask.sum() / max(1.0, cv2.arcLength(longest, True)) ** 2
+    return bool(rim.mean() <= rules.border and compact >= 0.12)
+
+
+def _components(mask: Bool) -> Iterator[Bool]:
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    for label in range(1, count):
+        yield labels == label
+
+
+def _iou(a: Bool, b: Bool) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def search(folder: Path, exclude: Iterable[str], rules: Rules) -> Found:
+    """Everything found in the videos below `folder`, but for those whose stems are in `exclude`.
+
+    Raises:
+        FileNotFoundError: nothing was found.
+    """
+    banned = set(exclude)
+    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in VIDEOS and p.stem not in banned]
+    pairs = [pair for path in paths for pair in discover(_decode(path), rules)]
+    if not pairs:
+        raise FileNotFoundError(f"no object found in the {len(paths)} videos below {folder}")
+    return Found(
+        torch.from_numpy(np.stack([sprite(rgb, mask) for rgb, mask in pairs])),
+        torch.from_numpy(np.stack([rgb.transpose(2, 0, 1) for rgb, _ in pairs])),
+        torch.from_numpy(np.stack([mask for _, mask in pairs])),
+    )
+
+
+def _decode(path: Path) -> list[Image]:
+    import av
+
+    height, width = PICTURE
+    with av.open(str(path)) as container:
+        return [
+            np.asarray(frame.reformat(width=width, height=height, format="rgb24").to_ndarray(), np.uint8)
+            for frame in container.decode(video=0)
+        ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Find objects in a folder of videos without annotations.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--exclude", default="", help="file stems held out, comma separated")
+    parser.add_argument("--every", type=int, default=12, help="look at every so many frames")
+    parser.add_argument("--out", type=Path, default=Path("runs/found"))
+    options = parser.parse_args(arguments)
+    found = search(options.folder, options.exclude.split(","), Rules(step=options.every))
+    found.save(options.out)
+    print(f"{options.out}: {len(found.sprites)} objects found")
+
+
+if __name__ == "__main__":
+    main()
