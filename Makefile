@@ -76,7 +76,10 @@ demo: setup
 run: setup
 	$(BIN)/livemask serve $(ARGS)
 
+# transformers is only measured against, so only this target installs it.
 bench: setup
+	@$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("transformers") is None)' || \
+	  $(PIP) install -q -c constraints.txt "$$(sed -n 's/^ *"\(transformers==.*\)",/\1/p' pyproject.toml)"
 	$(BIN)/livemask bench $(ARGS)
 
 # Resolve pyproject.toml afresh in an empty environment and pin what came out.
