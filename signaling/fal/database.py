@@ -7,6 +7,7 @@ the migrations and the server use one set of functions. It knows no request and 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +38,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest version; safe when several servers start at once."""
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
         with self._writing.begin() as connection:

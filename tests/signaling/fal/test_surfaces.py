@@ -1,0 +1,192 @@
+"""fal's hosts on one server: by Host over TLS through a proxy, by prefix, by the proxy's header."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from harness import Server, write_clip
+from test_realtime import jpeg
+
+from signaling.fal.surfaces import fal_surface, normal_app, owner_and_alias, target
+
+HOSTS = ("fal.run", "queue.fal.run", "rest.fal.ai", "v3.fal.media")
+
+
+@pytest.mark.parametrize(
+    ("host", "surface"),
+    [("fal.run", "run"), ("queue.fal.run:443", "queue"), ("rest.fal.ai", "rest"), ("v3.fal.media", "cdn"),
+     ("QUEUE.fal.run", "queue"), ("queue.falrun.com", "queue"), ("evil-fal.run", None),
+     ("fal.run.evil.com", None)],
+)  # fmt: skip
+def test_hosts(host: str, surface: str | None) -> None:
+    assert fal_surface(host) == surface
+
+
+def test_app_ids() -> None:
+    assert owner_and_alias("fal-ai/sam2/video") == "fal-ai/sam2"
+    assert owner_and_alias("workflows/me/flow/x") == "workflows/me/flow"
+    assert normal_app("110602490-sam2/video") == "110602490/sam2/video"
+    assert target("https://queue.fal.run/a/b?c=d") == ("queue", "/a/b", "c=d")
+    assert target("http://fal.run/a/b") is None
+    assert target("https://example.org/a") is None
+
+
+class Tunnel:
+    """A CONNECT proxy that takes every host to one port, as a user's own would."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.hosts: set[str] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(4096)
+        self.hosts.add(head.split()[1].decode().partition(":")[0])
+        server = socket.create_connection(("127.0.0.1", self._port))
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+        _pump(server, client)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+@pytest.fixture
+def unchanged(tiny_checkpoint: Any, tmp_path: Path) -> Iterator[tuple[Server, Path]]:
+    """The server with a certificate for fal's names, and the test authority that signed it."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert(*HOSTS, "*.fal.media")
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for part in certificate.cert_chain_pems:
+        part.write_to_path(str(tmp_path / "cert.pem"), append=True)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = Server(
+        tmp_path / "data",
+        tiny_checkpoint,
+        {"allowed_hosts": HOSTS},
+        tls=(tmp_path / "cert.pem", tmp_path / "key.pem"),
+    ).start()
+    yield server, tmp_path / "ca.pem"
+    server.stop()
+
+
+SCRIPT = """
+import fal_client, json, sys
+url = fal_client.upload_file(sys.argv[1])
+old = fal_client.upload(b"x", "text/plain", "x.txt", repository="fal")
+asked = {"video_url": url, "prompts": [{"x": 40, "y": 50}]}
+video = fal_client.subscribe("fal-ai/sam2/video", asked, with_logs=True)["video"]["url"]
+frames = len(fal_client.run("fal-ai/sam-3/video-rle", asked)["rle"])
+with fal_client.realtime("fal-ai/sam-3/video-rle") as live:
+    live.send({"image_bytes": open(sys.argv[2], "rb").read(), "prompts": [{"x": 40, "y": 50}]})
+    frame = live.recv()["frame_index"]
+print(json.dumps({"url": url, "old": old, "video": video, "frames": frames, "frame": frame}))
+"""
+
+
+def test_nothing_changed_but_the_proxy(unchanged: tuple[Server, Path], tmp_path: Path) -> None:
+    """HTTPS_PROXY and a certificate authority: everything under fal's own names."""
+    server, authority = unchanged
+    tunnel = Tunnel(server.port)
+    clip = write_clip(tmp_path / "clip.mp4", frames=4)
+    (tmp_path / "picture.jpg").write_bytes(jpeg())
+    environ = {
+        **os.environ,
+        "HTTPS_PROXY": tunnel.url,
+        "SSL_CERT_FILE": str(authority),
+        "FAL_KEY": "id:secret",
+    }
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(clip), str(tmp_path / "picture.jpg")],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.returncode == 0, ended.stderr
+        out = json.loads(ended.stdout.splitlines()[-1])
+        assert (out["frames"], out["frame"]) == (4, 0)
+        assert all(out[name].startswith("https://v3.fal.media/files/") for name in ("url", "old", "video"))
+        assert tunnel.hosts == set(HOSTS)
+    finally:
+        tunnel.close()
+
+
+def test_other_hosts_are_not_served(server: Server) -> None:
+    answer = httpx.post(f"{server.url}/run/fal-ai/sam2/video", json={}, headers={"host": "evil.example"})
+    assert answer.status_code == 421
+
+
+def test_the_proxy_serves_fals_addresses_alone(server: Server) -> None:
+    for url in ("", "https://example.org/", "http://169.254.169.254/", "file:///etc/passwd"):
+        answer = httpx.post(f"{server.url}/api/fal/proxy", headers={"x-fal-target-url": url})
+        assert answer.status_code == 400
+
+
+def test_plain_paths(server: Server) -> None:
+    assert httpx.post(f"{server.url}/fal-ai/sam2/video", json={}).status_code == 422
+    assert httpx.get(f"{server.url}/fal-ai/sam2/requests/x/status").status_code == 404
+    assert isinstance(httpx.post(f"{server.url}/tokens/", json={}).json(), str)
+
+
+def test_openapi_is_whole(server: Server) -> None:
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+
+    def references(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from ([value["$ref"]] if "$ref" in value else [])
+            for item in value.values():
+                yield from references(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from references(item)
+
+    for reference in references(document):
+        node = document
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+    video = document["components"]["schemas"]["Sam3VideoRleInput"]["properties"]
+    assert video["detection_threshold"]["default"] == 0.5
+    assert set(video) >= {
+        "video_url",
+        "mask_url",
+        "prompts",
+        "point_prompts",
+        "prompt",
+        "text_prompt",
+        "box_prompts",
+    }
