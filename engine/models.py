@@ -28,7 +28,8 @@ class Preset:
         config: a SAM 2 yaml, a path or a resource of the `sam2` package; None for a net built in code.
         checkpoint: file name of the weights, in the hub repository or in this package's `weights/`.
         hub_id: Hugging Face repository; None when the weights ship with this package or are local.
-        image_sizes: input sides in pixels the weights may be run at, the default first; empty: the config's.
+        image_sizes: input sides in pixels the weights may be run at, the default first; empty for local
+            weights, which run at any that the network takes.
         dense_prompts: clicks and boxes are also given drawn, as a mask prompt (`engine.dense`).
         fill_hole_area: background holes of at most this many low-resolution pixels are filled; 0 for none.
         parameters: rounded count, for people.
@@ -58,7 +59,7 @@ def _meta(name: str, config: str, hub_name: str, parameters: str) -> Preset:
 MODELS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("pico", "pico.safetensors", dense_prompts=True, parameters="4 M"),
+        Preset("pico", "pico.safetensors", image_sizes=(256,), dense_prompts=True, parameters="4 M"),
         _meta("tiny", "t", "tiny", "39 M"),
         _meta("small", "s", "small", "46 M"),
         _meta("base-plus", "b+", "base-plus", "81 M"),
@@ -133,13 +134,12 @@ def load_model(
     """
     where = _device(device)
     if checkpoint is not None or config is not None:
-        preset, path, why = _local(checkpoint, config)
+        preset, why = _local(checkpoint, config)
+        size, path = image_size, Path(checkpoint or "")
     else:
-        preset, path, why = _choose(name, where)
-    size = _image_size(preset, image_size)
+        preset, why = _choose(name, where)
+        size, path = _image_size(preset, image_size), weights.find(preset)
     net = nets.from_config(preset.config, size) if preset.config else build_pico()
-    if size is not None and net.image_size != size:
-        raise EngineError("BAD_IMAGE_SIZE", f"{preset.name} runs at {net.image_size} pixels, not at {size}")
     nets.check(net, preset.name)
     weights.load(net, path)
     precision = dtype or _precision(where)
@@ -148,44 +148,30 @@ def load_model(
     return Model(net, preset, net.image_size, where, precision, why)
 
 
-def _choose(name: str, device: torch.device) -> tuple[Preset, Path, str]:
+def _choose(name: str, device: torch.device) -> tuple[Preset, str]:
     if name != "auto":
         if name not in MODELS:
             raise EngineError("UNKNOWN_MODEL", f"no model {name!r}; there are auto, {', '.join(MODELS)}")
-        return MODELS[name], weights.find(MODELS[name]), f"{name} was asked for."
-    pico = MODELS["pico"]
+        return MODELS[name], f"{name} was asked for."
+    pico, large = MODELS["pico"], MODELS[AUTO_CUDA]
     if device.type != "cuda":
-        return (
-            pico,
-            weights.find(pico),
-            f"pico, the bundled model, because there is no CUDA device ({device}).",
-        )
+        return pico, f"pico, the bundled model, because there is no CUDA device ({device})."
     try:
-        return (
-            MODELS[AUTO_CUDA],
-            weights.find(MODELS[AUTO_CUDA]),
-            f"{AUTO_CUDA}, because there is a CUDA device.",
-        )
+        weights.find(large)
     except EngineError as error:
-        return (
-            pico,
-            weights.find(pico),
-            f"pico, the bundled model, because {AUTO_CUDA} could not be had: {error}.",
-        )
+        return pico, f"pico, the bundled model, because {large.name} could not be had: {error}."
+    return large, f"{large.name}, because there is a CUDA device."
 
 
-def _local(checkpoint: str | Path | None, config: str | Path | None) -> tuple[Preset, Path, str]:
+def _local(checkpoint: str | Path | None, config: str | Path | None) -> tuple[Preset, str]:
     if checkpoint is None or config is None:
         raise EngineError("BAD_CONFIG", "a local model needs both a checkpoint and its config (a SAM 2 yaml)")
     path = Path(checkpoint)
     preset = Preset(name=path.stem, checkpoint=path.name, config=str(config))
-    return preset, path, f"{path} with {config} was asked for."
+    return preset, f"{path} with {config} was asked for."
 
 
-def _image_size(preset: Preset, asked: int | None) -> int | None:
-    """The side to build at; None leaves it to the config."""
-    if not preset.image_sizes:
-        return asked
+def _image_size(preset: Preset, asked: int | None) -> int:
     if asked is not None and asked not in preset.image_sizes:
         sizes = " or ".join(map(str, preset.image_sizes))
         raise EngineError("BAD_IMAGE_SIZE", f"{preset.name} runs at {sizes} pixels, not at {asked}")

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from engine import pico
 from engine.types import EngineError
@@ -66,7 +67,7 @@ def _read(config: str) -> dict[str, Any]:
         )
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, YAMLError) as error:
         raise EngineError("BAD_CONFIG", f"{config} is not readable: {error}") from error
     model = tree.get("model") if isinstance(tree, dict) else None
     if not isinstance(model, dict):

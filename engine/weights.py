@@ -5,6 +5,7 @@ Knows the Hugging Face cache and the two file formats; knows no architecture.
 
 from __future__ import annotations
 
+import logging
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from engine.models import Preset
 
 BUNDLED = Path(__file__).parent / "weights"
-ETAG_TIMEOUT_S = 5.0  # asking the hub whether the cached file is current; offline it must fail soon
+ETAG_TIMEOUT_S = 5.0  # of the first question to the hub; offline it must fail soon
+
+log = logging.getLogger(__name__)
 
 
 def find(preset: Preset) -> Path:
@@ -38,6 +41,10 @@ def find(preset: Preset) -> Path:
                 "MISSING_WEIGHTS", f"{path} is missing: the package was installed without its weights"
             )
         return path
+    try:
+        return Path(hf_hub_download(preset.hub_id, preset.checkpoint, local_files_only=True))
+    except LocalEntryNotFoundError:
+        log.info("fetching %s of %s", preset.checkpoint, preset.hub_id)
     try:
         return Path(hf_hub_download(preset.hub_id, preset.checkpoint, etag_timeout=ETAG_TIMEOUT_S))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
