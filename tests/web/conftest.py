@@ -112,13 +112,13 @@ class Server:
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the browser's camera sees: a red square that moves, a green one that stands, on grey."""
-    scene = Scene(speed=1)
+    scene = Scene(speed=4)
     path = tmp_path_factory.mktemp("camera") / "film.mjpeg"
     with av.open(str(path), "w", format="mjpeg") as out:
         stream = out.add_stream("mjpeg", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = scene.width, scene.height, "yuvj420p"
         stream.options = {"q:v": "2"}
-        for index in range(scene.width - scene.side):
+        for index in range((scene.width - scene.side) // scene.speed):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(scene.paint(index)), format="rgb24")
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
