@@ -95,13 +95,19 @@ class Stages:
         self._no_clicks = net.sam_prompt_encoder(points=nowhere, boxes=None, masks=None)
 
     def encode(self, images: Tensor) -> list[Features]:
-        """Images [N, 3, S, S] to the features of each frame (`SAM2Base.forward_image`)."""
+        """Images [N, 3, S, S] to the features of each frame (`SAM2Base.forward_image`).
+
+        A CPU takes as long for a batch as for its pictures one by one, or longer: its cache is full with one.
+        """
         net = self._net
-        levels = net.forward_image(images)["backbone_fpn"][-net.num_feature_levels :]
-        return [
-            Features(levels[-1][n : n + 1], tuple(level[n : n + 1] for level in levels[:-1]))
-            for n in range(images.shape[0])
-        ]
+        encoded = []
+        for batch in images.split(1) if images.device.type == "cpu" else (images,):
+            levels = net.forward_image(batch)["backbone_fpn"][-net.num_feature_levels :]
+            encoded += [
+                Features(levels[-1][n : n + 1], tuple(level[n : n + 1] for level in levels[:-1]))
+                for n in range(batch.shape[0])
+            ]
+        return encoded
 
     def unremembered(self, features: Features) -> Tensor:
         """[1, C, H, W] for an object that is seen for the first time: no memory to read."""
@@ -195,6 +201,28 @@ class Stages:
         if net.pred_obj_scores:
             logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
         return Decoded(logits, self._filled(logits), self._pointer(token, score), score)
+
+    def propose(self, features: Features, clicks: Clicks, prior: Tensor | None) -> tuple[Tensor, Tensor]:
+        """All masks that the decoder offers for each of N clicks (`SAM2ImagePredictor._predict`).
+
+        Args:
+            clicks: one point each, coords [N, 1, 2].
+            prior: [N, 1, S/4, S/4] logits, for networks whose clicks are drawn.
+
+        Returns:
+            logits float32 [N, 3, S/4, S/4] and their predicted IoU float32 [N, 3].
+        """
+        sparse, dense = self._embedded(clicks, prior)
+        masks, ious, _, _ = self._net.sam_mask_decoder(
+            image_embeddings=self.unremembered(features),
+            image_pe=self._image_pe,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+            repeat_image=True,
+            high_res_features=_high([features]),
+        )
+        return masks.float(), ious.float()
 
     def _embedded(self, clicks: Clicks | None, prior: Tensor | None) -> tuple[Tensor, Tensor]:
         """Sparse and dense prompt embeddings; constant without a prompt."""

@@ -14,8 +14,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from engine.lanes import step_many
 from engine.models import Model
@@ -23,10 +25,17 @@ from engine.tracker import PATIENCE, Tracker
 from engine.types import EngineError, Frame, MaskSet, Point, Points, Prompt
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_ROUND = 8  # streams in one batch; more wait for the next round
 BACKGROUND_WAIT_S = 0.5  # a background step that waited this long joins the live ones: it must not starve
 WARM_UP_S = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    work: Callable[[Model], Any]
+    future: Future[Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +87,7 @@ class Worker:
         self._load = load
         self._wake = threading.Condition()
         self._waiting: deque[_Request] = deque()
+        self._pieces: deque[_Piece] = deque()
         self._lanes: set[Lane] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -127,12 +137,29 @@ class Worker:
             self._lanes.add(lane)
         return lane
 
+    def call(self, work: Callable[[Model], T]) -> Future[T]:
+        """Run something else with the model, in the thread: one such piece between two rounds of steps.
+
+        Keep a piece short; everybody's next step waits for it.
+
+        Raises:
+            EngineError: CLOSED after `stop`.
+        """
+        future: Future[T] = Future()
+        with self._wake:
+            if self._stopping:
+                raise EngineError("CLOSED", "the engine has been stopped")
+            self._pieces.append(_Piece(work, future))
+            self._wake.notify_all()
+        return future
+
     def stop(self) -> None:
         """Cancel what waits, finish the round under way, end the thread. May be called twice."""
         with self._wake:
             self._stopping = True
-            cancelled = list(self._waiting)
+            cancelled: list[_Request | _Piece] = [*self._waiting, *self._pieces]
             self._waiting.clear()
+            self._pieces.clear()
             self._lanes.clear()
             self._wake.notify_all()
         for request in cancelled:
@@ -187,7 +214,7 @@ class Worker:
     def _next_round(self) -> list[_Request] | None:
         """Wait for requests and take a round of them; None when the worker stops."""
         with self._wake:
-            while not self._waiting and not self._stopping:
+            while not self._waiting and not self._pieces and not self._stopping:
                 self._wake.wait()
             if self._stopping:
                 return None
@@ -200,8 +227,10 @@ class Worker:
         requests = self._next_round()
         if requests is None:
             return False
+        self._piece(model)
         try:
-            results = step_many(model, [(r.tracker, r.frame, r.prompts) for r in requests])
+            jobs = [(r.tracker, r.frame, r.prompts) for r in requests]
+            results = step_many(model, jobs) if jobs else []
         except BaseException as error:
             for request in requests:
                 request.future.set_exception(error)
@@ -212,6 +241,18 @@ class Worker:
             else:
                 request.future.set_result(result)
         return True
+
+
+    def _piece(self, model: Model) -> None:
+        with self._wake:
+            piece = self._pieces.popleft() if self._pieces else None
+        if piece is None or not piece.future.set_running_or_notify_cancel():
+            return
+        try:
+            with torch.inference_mode(), model.autocast():
+                piece.future.set_result(piece.work(model))
+        except Exception as error:
+            piece.future.set_exception(error)
 
 
 def _choose(waiting: Sequence[_Request], now: float) -> list[_Request]:

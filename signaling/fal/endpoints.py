@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from engine.types import Frame
 from signaling.fal import schemas
-from signaling.fal.errors import FalError, from_validation, invalid
-from signaling.fal.marks import Marks, require_prompt
-from signaling.fal.pictures import CONTENT_TYPES, read_mask, read_picture, write_picture
+from signaling.fal.errors import FalError, from_validation
+from signaling.fal.image import auto_segment, sam2_image
+from signaling.fal.marks import Marks, placed_boxes, require_prompt
+from signaling.fal.pictures import read_mask
 from signaling.fal.sink import Segmented, Wanted
-from signaling.fal.video import NO_MASKS, segment_video
+from signaling.fal.video import segment_video
 from signaling.fal.work import Body, Files, Made, Task
-
-JPEG_SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +71,6 @@ def sam3_video_rle(task: Task, asked: schemas.Sam3VideoRleInput, files: Files) -
     return {**_rle_body(task, made), **_video_body(made)}
 
 
-def sam2_image(task: Task, asked: schemas.Sam2ImageInput, files: Files) -> Body:
-    taken = files["image_url"]
-    picture = read_picture(taken.path, taken.media, task.settings.image_pixels, ("image_url",))
-    height, width = picture.shape[:2]
-    marks = Marks(_points(asked.prompts), _boxes(asked.box_prompts))
-    if any(index for _, index in marks.frames):
-        loc, index = next((loc, index) for loc, index in marks.frames if index)
-        raise invalid(loc, "A picture has only frame 0", "less_than", got=index, ctx={"lt": 1})
-    frame = Frame(0, picture)
-    lane = task.open_lane()
-    try:
-        masks = lane.submit(frame, marks.by_frame(width, height)[0], live=False).result()
-    finally:
-        lane.close()
-    if masks.rejected:
-        raise invalid(("prompts",), "; ".join(str(error) for _, error in masks.rejected))
-    if all(found.box is None for found in masks.objects):
-        raise invalid(("prompts",), NO_MASKS, "no_media_generated")
-    if asked.apply_mask:
-        from engine.render import RenderMode, render
-
-        image = render(frame, masks, RenderMode.OVERLAY)
-    else:
-        merged = np.logical_or.reduce([found.mask for found in masks.objects])
-        image = merged.astype(np.uint8) * 255
-    return {"image": _picture(task, "image", image, asked.output_format)}
-
-
-def _picture(task: Task, name: str, image: np.ndarray[Any, np.dtype[np.uint8]], image_format: str) -> Made:
-    path = task.folder / f"{name}{JPEG_SUFFIX[image_format]}"
-    write_picture(image, path, image_format)
-    return Made(path, CONTENT_TYPES[image_format], int(image.shape[1]), int(image.shape[0]))
-
-
 def _mode(apply_mask: bool) -> str:
     """With `apply_mask` the masks are drawn on the video, without it they are the video."""
     return "overlay" if apply_mask else "mask"
@@ -117,19 +80,11 @@ def _suffix(asked: schemas.Sam3VideoRleInput) -> str:
     return ".webm" if asked.video_output_type == schemas.WEBM else ".mp4"
 
 
-def _points(prompts: Iterable[schemas.PointPrompt]) -> list[tuple[tuple[str, int], schemas.PointPrompt]]:
-    return [(("prompts", index), prompt) for index, prompt in enumerate(prompts)]
-
-
-def _boxes(prompts: Iterable[schemas.BoxPrompt]) -> list[tuple[tuple[str, int], schemas.BoxPrompt]]:
-    return [(("box_prompts", index), prompt) for index, prompt in enumerate(prompts)]
-
-
 def _video_marks(task: Task, asked: schemas.VideoInput, files: Files) -> Marks:
     taken = files.get("mask_url")
     pixels = task.settings.image_pixels
     mask = read_mask(taken.path, taken.media, pixels, ("mask_url",)) if taken else None
-    return Marks(asked.points, _boxes(asked.box_prompts), mask, asked.frame_index)
+    return Marks(asked.points, placed_boxes(asked.box_prompts), mask, asked.frame_index)
 
 
 def _video_body(made: Segmented) -> Body:
@@ -194,6 +149,14 @@ def _table() -> dict[str, Endpoint]:
         Endpoint("fal-ai/sam2/video", schemas.Sam2VideoInput, schemas.VideoOutput, VIDEO_FILES, sam2_video),
         Endpoint(
             "fal-ai/sam2/image", schemas.Sam2ImageInput, schemas.Sam2ImageOutput, IMAGE_FILES, sam2_image
+        ),
+        Endpoint(
+            "fal-ai/sam2/auto-segment",
+            schemas.AutoSegmentInput,
+            schemas.AutoSegmentOutput,
+            IMAGE_FILES,
+            auto_segment,
+            prompted=False,
         ),
         Endpoint("fal-ai/sam-3/video", schemas.Sam3VideoInput, schemas.VideoOutput, VIDEO_FILES, sam3_video),
         Endpoint(

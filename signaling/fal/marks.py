@@ -105,6 +105,11 @@ class Marks:
         return {frame: tuple(prompts) for frame, prompts in sorted(frames.items())}
 
 
+def placed_boxes(prompts: Sequence[BoxPrompt]) -> list[tuple[Loc, BoxPrompt]]:
+    """Boxes with the places where they stand in the input."""
+    return [(("box_prompts", index), prompt) for index, prompt in enumerate(prompts)]
+
+
 def require_prompt(marks_given: bool, text: str, text_field: str, model: str) -> None:
     """Refuse a request that says nothing, or says it in words that the model does not read.
 

@@ -34,6 +34,7 @@ def fal_service(settings: Settings, worker: Worker, fal: FalSettings) -> FalServ
         open_lane=lambda: worker.open(
             max_cond_frames=settings.max_cond_frames, max_objects=settings.max_objects
         ),
+        call=worker.call,
         ready=lambda: worker.ready,
         model=model,
         static_key=ApiKeys(settings.api_keys).match,

@@ -12,10 +12,11 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from signaling.fal.bells import Bells
 from signaling.fal.endpoints import Endpoint, find_endpoint
@@ -58,11 +59,13 @@ class Runner:
         outbox: Outbox,
         bells: Bells,
         open_lane: Callable[[], Lane],
+        call: Callable[[Callable[[Any], Any]], Future[Any]],
         model: Callable[[], str],
         name: str,
     ) -> None:
         self._settings, self._jobs, self._inbox, self._outbox = settings, jobs, inbox, outbox
-        self._bells, self._open_lane, self._model, self._name = bells, open_lane, model, name
+        self._bells, self._open_lane, self._call = bells, open_lane, call
+        self._model, self._name = model, name
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="fal")
         self._running: dict[str, Running] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -146,7 +149,7 @@ class Runner:
             await self._outbox.forget(job)
         asked = endpoint.read(job.input, self._model())
         files = await self._take(endpoint, asked, job, folder)
-        task = Task(self._open_lane, folder, running.say, running.stop.is_set, self._settings)
+        task = Task(self._open_lane, self._call, folder, running.say, running.stop.is_set, self._settings)
         task.check()
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._threads, endpoint.run, task, asked, files)

@@ -9,6 +9,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +41,7 @@ class FalService:
 
     Args:
         open_lane: a new tracker on the engine; not called before `ready` is true.
+        call: something else with the model, on the engine's thread (`Worker.call`).
         ready: whether the model is loaded; requests wait in the queue until then.
         model: its name, for messages.
         static_key: recognises the keys of the service's own settings (`ApiKeys.match`).
@@ -53,12 +55,14 @@ class FalService:
         settings: FalSettings,
         *,
         open_lane: Callable[[], Lane],
+        call: Callable[[Callable[[Any], Any]], Future[Any]],
         ready: Callable[[], bool],
         model: Callable[[], str],
         static_key: Callable[[str | None], str | None] = lambda _: None,
     ) -> None:
         self.settings = settings
-        self.open_lane, self.ready, self.model = open_lane, ready, model
+        self.open_lane, self.call = open_lane, call
+        self.ready, self.model = ready, model
         self._static_key = static_key
         self.bells = Bells()
         self._lock: IO[str] | None = None
@@ -86,6 +90,7 @@ class FalService:
             Outbox(self.storage, settings),
             self.bells,
             self.open_lane,
+            self.call,
             self.model,
             self.name,
         )

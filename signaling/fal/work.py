@@ -51,12 +51,14 @@ class Task:
 
     Attributes:
         open_lane: a new tracker on the engine.
+        call: something else with the model, on the engine's thread.
         folder: empty, for this request alone, deleted after it.
         log: one line for the request's log.
         cancelled: whether to stop; looked at between frames.
     """
 
     open_lane: Callable[[], Lane]
+    call: Callable[[Callable[[Any], Any]], Future[Any]]
     folder: Path
     log: Callable[[str], None]
     cancelled: Callable[[], bool]

@@ -205,3 +205,27 @@ def test_image(server: Server, tmp_path: Path) -> None:
         sync_mode=True,
     )
     assert drawn["image"]["url"].startswith("data:image/webp;base64,")
+
+
+def test_auto_segment(server: Server) -> None:
+    picture = np.random.default_rng(2).integers(0, 255, (120, 160, 3), np.uint8)
+    out = run(
+        server,
+        "fal-ai/sam2/auto-segment",
+        image_url=data_uri(picture),
+        points_per_side=4,
+        pred_iou_thresh=0,
+        stability_score_thresh=0,
+        sync_mode=True,
+    )
+    masks = [np.asarray(opened(image)) for image in out["individual_masks"]]
+    assert all(mask.shape == (120, 160) and set(np.unique(mask)) <= {0, 255} for mask in masks)
+    colours = np.asarray(opened(out["combined_mask"]))
+    assert ((colours.max(axis=2) > 0) == (np.max(masks, axis=0) > 0)).all()
+    strict = {"image_url": data_uri(picture), "points_per_side": 2, "pred_iou_thresh": 1.0}
+    assert "lower the thresholds" in refused(server, "fal-ai/sam2/auto-segment", **strict)["msg"]
+
+
+def opened(image: dict[str, Any]) -> Image.Image:
+    assert (image["width"], image["height"]) == (160, 120)
+    return Image.open(io.BytesIO(base64.b64decode(image["url"].partition(",")[2])))
