@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,20 +15,26 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from engine.worker import Worker
+from signaling.cameras import read_cameras
 from signaling.errors import on_exception, on_http_exception
 from signaling.fal.mount import CORS_EXPOSED, CORS_METHODS
 from signaling.fal.routes import fal_routes
 from signaling.fal.service import FalService
 from signaling.metrics import Metrics
-from signaling.routes import health, page, sessions
+from signaling.routes import cameras, health, page, sessions
 from signaling.security import Guard
 from signaling.sessions import Registry
 from signaling.settings import Settings
+from signaling.sources import Sources
+from signaling.standing import keep_standing
 from signaling.state import AppState
 from stream.bucket import Bucket
+from stream.encoders import pick_h264
 
 STOP_SECONDS = 3.0
-PROTECTED = ("/sessions", "/metrics")
+# The page comes last: it takes every path that is left.
+OWN_ROUTES = (*health.routes, *sessions.routes, *cameras.routes, *page.routes)
+PROTECTED = ("/sessions", "/metrics", "/cameras", "/whip", "/whep")
 
 
 def create_app(settings: Settings, worker: Worker, fal: FalService | None = None) -> Starlette:
@@ -35,9 +43,10 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
     Args:
         fal: the fal-compatible API, where it is to be served too; started and stopped likewise.
     """
+    named = read_cameras(Path(settings.cameras), os.environ) if settings.cameras else {}
     registry = Registry(settings.max_sessions, settings.max_duration)
     app = Starlette(
-        routes=[*(fal_routes(fal) if fal else ()), *health.routes, *sessions.routes, *page.routes],
+        routes=[*(fal_routes(fal) if fal else ()), *OWN_ROUTES],
         middleware=[
             Middleware(
                 CORSMiddleware,
@@ -57,6 +66,8 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
         sessions=registry,
         metrics=Metrics(registry),
         fal=fal,
+        sources=Sources(settings, named),
+        h264=pick_h264(settings.h264_encoder),
         offers=Bucket(settings.offers_per_second, burst=2 * settings.offers_per_second),
     )
     return app
@@ -70,11 +81,14 @@ def _protected(path: str) -> bool:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     state: AppState = app.state.livemask
     state.worker.start()
+    standing = asyncio.create_task(keep_standing(state))
     if state.fal:
         await state.fal.start()
     try:
         yield
     finally:
+        standing.cancel()
+        await asyncio.gather(standing, return_exceptions=True)
         await state.sessions.close_all("shutdown")
         if state.fal:
             await state.fal.stop()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.worker import Lane
-from stream.live import Runner
+from stream.live import Live, Runner
 
 logger = logging.getLogger("livemask")
 
@@ -41,7 +41,7 @@ class FrameCounts(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Opened:
-    """What the maker of a session gives the registry: what runs it, its lane, its answer where there is one."""
+    """What the maker of a session gives the registry: what runs it, its lane, its answer if there is one."""
 
     peer: Runner
     lane: Lane
@@ -55,7 +55,7 @@ class Entry:
     opened: Opened
     key: str | None
     started_at: float
-    task: asyncio.Task[None]
+    task: asyncio.Task[str]
 
 
 class Registry:
@@ -106,6 +106,18 @@ class Registry:
         entry = self._entries.get(session_id)
         return entry.opened.peer if entry else None
 
+    def live(self, named: str) -> Live | None:
+        """A session by its id or, the oldest of them, by its name."""
+        runner = self.find(named)
+        if runner is not None:
+            return runner.live
+        lives = [each.live for each in self.peers()]
+        return next((live for live in lives if live is not None and live.name == named), None)
+
+    async def ended_because(self, session_id: str) -> str:
+        """Wait for the end of a session that runs; gives its reason."""
+        return await asyncio.shield(self._entries[session_id].task)
+
     def peers(self) -> list[Runner]:
         """What runs each session, oldest first."""
         return [entry.opened.peer for entry in self._entries.values()]
@@ -139,7 +151,7 @@ class Registry:
             total = total.plus(_counts(peer))
         return total
 
-    async def _live(self, session_id: str, opened: Opened) -> None:
+    async def _live(self, session_id: str, opened: Opened) -> str:
         """Run one session to its end; whatever the end is, nothing of it stays."""
         peer, reason = opened.peer, "cancelled"
         timer = (
@@ -160,6 +172,7 @@ class Registry:
             # Of "failed: OSError" only the first part: a metric's label must not grow with what fails.
             self.ended[reason.partition(":")[0]] += 1
             del self._entries[session_id]
+        return reason
 
 
 def _counts(peer: Runner) -> FrameCounts:

@@ -11,12 +11,17 @@ import dataclasses
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from signaling.command import CommandError
 
 ENV_PREFIX = "LIVEMASK_"
+H264_ENCODERS = ("auto", "libx264", "h264_nvenc")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingsError(CommandError):
@@ -25,6 +30,10 @@ class SettingsError(CommandError):
 
 def _texts(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part) for part in _texts(value))
 
 
 def _setting(default: Any, help: str, parse: type | Any = str) -> Any:
@@ -56,6 +65,19 @@ class Settings:
     allowed_origins: tuple[str, ...] = _setting((), "comma-separated origins of other sites' pages", _texts)
     allowed_hosts: tuple[str, ...] = _setting((), "comma-separated further names of this host", _texts)
     ice_servers: tuple[str, ...] = _setting((), "comma-separated stun: and turn: URLs", _texts)
+    cameras: str | None = _setting(None, "TOML file that names the cameras (docs/deploy.md)")
+    source_networks: tuple[Network, ...] = _setting(
+        (),
+        "comma-separated networks where clients may name sources by URL; none: only named cameras",
+        _networks,
+    )
+    media_dir: str | None = _setting(None, "folder of videos that clients may name as sources")
+    recordings_dir: str | None = _setting(None, "folder for recordings; none: no recording")
+    push_urls: tuple[str, ...] = _setting(
+        (), "comma-separated beginnings of rtsp:, rtmp: and srt: URLs that sessions may be pushed to", _texts
+    )
+    view_keys: tuple[str, ...] = _setting((), "comma-separated API keys that may watch, not prompt", _texts)
+    h264_encoder: str = _setting("auto", "auto, libx264 or h264_nvenc")
     log_level: str = _setting("info", ", ".join(LOG_LEVELS))
 
     def __post_init__(self) -> None:
@@ -70,7 +92,11 @@ class Settings:
         self._require((self.checkpoint is None) == (self.config is None), "checkpoint", "given with config")
         for origin in self.allowed_origins:
             self._require(_is_origin(origin), "allowed_origins", "origins such as https://example.org")
-        for key in self.api_keys:
+        self._require(self.h264_encoder in H264_ENCODERS, "h264_encoder", " or ".join(H264_ENCODERS))
+        for name in ("media_dir", "recordings_dir"):
+            folder = getattr(self, name)
+            self._require(folder is None or Path(folder).is_dir(), name, "a folder that exists")
+        for key in (*self.api_keys, *self.view_keys):
             if len(key) < 16:
                 raise SettingsError("api_keys: a key must have at least 16 characters")
         if not self.loopback and not self.api_keys:

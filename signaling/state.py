@@ -11,6 +11,7 @@ from signaling.fal.service import FalService
 from signaling.metrics import Metrics
 from signaling.sessions import Registry
 from signaling.settings import Settings
+from signaling.sources import Sources
 from stream.bucket import Bucket
 
 
@@ -23,6 +24,8 @@ class AppState:
     sessions: Registry
     metrics: Metrics
     offers: Bucket
+    sources: Sources
+    h264: str
     fal: FalService | None = None
 
 

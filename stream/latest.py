@@ -31,6 +31,7 @@ class Latest(Generic[T]):
         self._items: list[T] = []
         self._reason: str | None = None
         self._changed = asyncio.Event()
+        self._freed = asyncio.Event()
 
     def put(self, item: T) -> None:
         """Offer `item`; an untaken one is replaced and counted. Ignored once closed."""
@@ -51,10 +52,18 @@ class Latest(Generic[T]):
                 raise LatestClosed(self._reason)
             self._changed.clear()
             await self._changed.wait()
+        self._freed.set()
         return self._items.pop()
+
+    async def taken(self) -> None:
+        """Wait until what was put has been taken, or the slot is closed."""
+        while self._items and self._reason is None:
+            self._freed.clear()
+            await self._freed.wait()
 
     def close(self, reason: str) -> None:
         """Let `get` raise from now on, with the first reason given."""
         if self._reason is None:
             self._reason = reason
         self._changed.set()
+        self._freed.set()

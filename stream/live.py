@@ -50,6 +50,7 @@ class Live:
         options: how masks are drawn and whether results carry run lengths.
         h264: the H264 encoder for viewers.
         status: how the source is doing, for the snapshot; None where there is nothing to tell.
+        on_demand: as `Session`'s.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Live:
         name: str | None = None,
         h264: str = X264,
         status: Callable[[], Message] | None = None,
+        on_demand: bool = False,
     ) -> None:
         options = options or SessionOptions()
         self.session_id = session_id
@@ -77,6 +79,7 @@ class Live:
             rle=options.rle,
             rtp_origin=codecs.random_origin(),
             stats=self.stats,
+            on_demand=on_demand,
         )
         self._source = source
         self._status = status

@@ -39,7 +39,7 @@ class Peer:
         ice_servers: for our own candidates; none by default, host candidates suffice for a server.
         source: a source of the server; None for the client's own camera, or the sample.
         h264: the H264 encoder.
-        status: how `source` is doing.
+        name, status, on_demand: of `source`, as `Live`'s.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class Peer:
         source: Source | None = None,
         h264: str = X264,
         status: Callable[[], Message] | None = None,
+        on_demand: bool = False,
+        name: str | None = None,
     ) -> None:
         self.session_id = session_id
         self.live: Live | None = None
@@ -60,6 +62,8 @@ class Peer:
         self._source = source
         self._h264 = h264
         self._status = status
+        self._on_demand = on_demand
+        self._name = name
         self._seat = Seat()
         self._channels: Channels | None = None
         self._connection = Connection(f"session {session_id}", ice_servers, self._on_channel)
@@ -107,7 +111,14 @@ class Peer:
     async def _agreed(self, codec: str) -> None:
         source = await self._find_source()
         self.live = Live(
-            self.session_id, source, self._step, self._options, h264=self._h264, status=self._status
+            self.session_id,
+            source,
+            self._step,
+            self._options,
+            name=self._name,
+            h264=self._h264,
+            status=self._status,
+            on_demand=self._on_demand,
         )
         self.live.broadcast.join(self._seat, codec)
         self._channels = Channels(self.session_id, self.live.session, binary=self._options.binary)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,8 @@ class Session:
         rle: whether results carry run lengths.
         rtp_origin: RTP timestamp of the first frame.
         stats: where to count; its own if none is given.
+        on_demand: the source has time: it is asked for the next picture when the engine has taken the one
+            before, none is left out, and times are the source's own.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Session:
         rle: bool = True,
         rtp_origin: int = 0,
         stats: Stats | None = None,
+        on_demand: bool = False,
     ) -> None:
         self.stats = stats or Stats()
         self._source = source
@@ -88,7 +92,8 @@ class Session:
         self._view = view or View()
         self._rle = rle
         self._roster = Roster(self._view)
-        self._timeline = Timeline(rtp_origin)
+        self._on_demand = on_demand
+        self._timeline = Timeline(rtp_origin, math.inf if on_demand else Timeline.TOLERANCE_SECONDS)
         self._framelog = FrameLog()
         self._inbox = Inbox()
         self._latest: Latest[Picture | Outage] = Latest()
@@ -142,6 +147,8 @@ class Session:
                     self.stats.frames_in.add()
                 self._latest.put(item)
                 self.stats.dropped_in = self._latest.dropped
+                if self._on_demand:
+                    await self._latest.taken()
         except Exception as error:
             log.exception("source failed")
             reason = f"source failed: {error}"

@@ -16,8 +16,9 @@ class Timeline:
     # A source clock that strays further than this from the wall clock between two frames has jumped.
     TOLERANCE_SECONDS = 1.0
 
-    def __init__(self, origin: int = 0) -> None:
+    def __init__(self, origin: int = 0, tolerance: float = TOLERANCE_SECONDS) -> None:
         self.origin = origin % RTP_MODULUS
+        self._tolerance = tolerance
         self._last: tuple[float, float, int] | None = None
         self._anchor: tuple[float, int] = (0.0, 0)
 
@@ -45,7 +46,7 @@ class Timeline:
         last_media, last_captured, last_ticks = last
         wall = max(captured_at - last_captured, 0.0)
         step = media - last_media
-        if step <= 0 or abs(step - wall) > self.TOLERANCE_SECONDS:
+        if step <= 0 or abs(step - wall) > self._tolerance:
             self._anchor = (media, last_ticks + round(wall * RTP_RATE))
         start, start_ticks = self._anchor
         return start_ticks + round((media - start) * RTP_RATE)

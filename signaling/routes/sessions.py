@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Sequence
 
-from aiortc import RTCIceServer
-from prometheus_client import Histogram
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from engine.types import Frame, MaskSet, Prompt
-from engine.worker import Lane
 from signaling.errors import ApiError
-from signaling.sessions import Opened, ServerFull
+from signaling.opening import open_session
+from signaling.sessions import ServerFull
 from signaling.state import AppState, state_of
 from stream.options import SDP_BYTES, Offer, read_offer
-from stream.peer import Peer
 from stream.replies import PROTOCOL
-from stream.session import Step
 from stream.wire import WireError
 
 # An SDP within its limit, JSON escapes included, and the other fields.
@@ -30,14 +23,14 @@ HTTP_STATUS = {"TOO_LARGE": 413}
 
 
 async def create(request: Request) -> Response:
-    """201 with the answer; 400, 413, 415, 429 or 503 with the reason."""
+    """201 with the answer; 400, 403, 404, 413, 415, 429 or 503 with the reason."""
     state = state_of(request)
     outcome = state.metrics.offers.labels
     try:
         _admit(state)
         offer = await _read(request)
         session_id, answer = await state.sessions.open(
-            lambda session_id: _open(state, session_id, offer), request.state.key
+            lambda session_id: open_session(state, session_id, offer), request.state.key
         )
     except ServerFull:
         outcome("refused").inc()
@@ -56,8 +49,7 @@ async def create(request: Request) -> Response:
     outcome("answered").inc()
     body = {
         "id": session_id,
-        "sdp": answer,
-        "type": "answer",
+        **({"sdp": answer, "type": "answer"} if offer.sdp is not None else {}),
         "protocol": PROTOCOL,
         "ice_servers": [{"urls": url} for url in state.settings.ice_servers],
         "model": {"name": state.worker.model.name, "why": state.worker.model.why},
@@ -94,32 +86,6 @@ async def _body(request: Request) -> bytes:
         if len(body) > BODY_BYTES:
             raise ApiError(413, "TOO_LARGE", f"body: expected at most {BODY_BYTES} bytes")
     return bytes(body)
-
-
-async def _open(state: AppState, session_id: str, offer: Offer) -> Opened:
-    settings = state.settings
-    lane = state.worker.open(max_cond_frames=settings.max_cond_frames, max_objects=settings.max_objects)
-    try:
-        peer = Peer(
-            session_id,
-            engine_step(lane, state.metrics.step_seconds),
-            offer.options,
-            tuple(RTCIceServer(urls=url) for url in settings.ice_servers),
-        )
-        return Opened(peer, lane, await peer.answer(offer.sdp))
-    except BaseException:
-        lane.close()
-        raise
-
-
-def engine_step(lane: Lane, seconds: Histogram) -> Step:
-    """The engine as a session sees it: one awaitable call, timed."""
-
-    async def step(frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
-        with seconds.time():
-            return await asyncio.wrap_future(lane.submit(frame, prompts))
-
-    return step
 
 
 async def listing(request: Request) -> Response:

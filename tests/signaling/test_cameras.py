@@ -1,0 +1,156 @@
+"""Cameras by name: their file, sessions without viewers, and what clients learn of them."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from pathlib import Path
+
+import pytest
+from rtsp import rtsp_camera
+from signaling_service import Service, serving
+
+from engine.models import Model
+from engine.worker import Worker
+from signaling.cameras import read_cameras
+from signaling.settings import Settings, SettingsError
+
+SECRET = "hunter2-hunter2"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "cameras.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_camera_has_credentials_by_reference_limits_and_prompts(tmp_path: Path) -> None:
+    text = """
+[[camera]]
+name = "gate"
+url = "rtsp://10.0.0.7/stream1"
+username = "viewer"
+password = { env = "GATE_PASSWORD" }
+transport = "udp"
+max_size = "1280x720"
+max_fps = 15
+silent_seconds = 3
+autostart = true
+[[camera.prompts]]
+box_prompts = [{ x_min = 10, y_min = 8, x_max = 30, y_max = 40, object_id = 7 }]
+width = 64
+height = 48
+"""
+    camera = read_cameras(written(tmp_path, text), {"GATE_PASSWORD": SECRET})["gate"]
+    assert camera.rtsp.address.url == f"rtsp://viewer:{SECRET}@10.0.0.7/stream1"
+    assert SECRET not in repr(camera)
+    assert (camera.rtsp.transport, camera.autostart) == ("udp", True)
+    limits = camera.rtsp.limits
+    assert (limits.max_width, limits.max_height, limits.max_fps, limits.silent_seconds) == (1280, 720, 15, 3)
+    assert camera.prompts[0].boxes[0].object_id == 7
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ('password = "hunter2-hunter2"', "env"),
+        ('username = "a"\npassword = { env = "NOT_SET" }', "NOT_SET"),
+        ('transport = "carrier pigeon"', "transport"),
+        ('colour = "red"', "unknown key"),
+        ('prompts = [{ mask_file = "gone.png" }]', "gone.png"),
+        ("prompts = [{ object_id = 1 }]", "at least one of"),
+        ('max_size = "big"', "WIDTHxHEIGHT"),
+    ],
+)
+def test_a_wrong_entry_is_named_and_no_secret_is_shown(tmp_path: Path, lines: str, why: str) -> None:
+    text = f'[[camera]]\nname = "gate"\nurl = "rtsp://10.0.0.7/"\n{lines}\n'
+    with pytest.raises(SettingsError, match=why) as caught:
+        read_cameras(written(tmp_path, text), {})
+    assert "gate" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_credentials_in_the_url_are_refused(tmp_path: Path) -> None:
+    text = f'[[camera]]\nname = "gate"\nurl = "rtsp://u:{SECRET}@10.0.0.7/"\n'
+    with pytest.raises(SettingsError, match="no credentials") as caught:
+        read_cameras(written(tmp_path, text), {})
+    assert SECRET not in str(caught.value)
+
+
+async def test_a_camera_is_followed_from_the_start_and_seen_by_name_only(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "stream")
+    caplog.set_level(logging.DEBUG, "livemask")
+    monkeypatch.setenv("GATE_PASSWORD", SECRET)
+    async with rtsp_camera("--user", "viewer", "--password", SECRET) as camera:
+        text = f"""
+[[camera]]
+name = "gate"
+url = "{camera.url}"
+username = "viewer"
+password = {{ env = "GATE_PASSWORD" }}
+autostart = true
+max_fps = 5
+[[camera.prompts]]
+box_prompts = [{{ x_min = 10, y_min = 10, x_max = 100, y_max = 100, object_id = 3 }}]
+width = 320
+height = 240
+"""
+        settings = Settings(port=0, cameras=str(written(tmp_path, text)), offers_per_second=100)
+        async with serving(settings, Worker(lambda: tiny_model)) as service:
+            snapshot = await followed(service)
+            cameras = (await service.http.get("/cameras")).json()["cameras"]
+            metrics = (await service.http.get("/metrics")).text
+            other = await service.http.post("/sessions", json={"source": {"camera": "gate"}})
+            unknown = await service.http.post("/sessions", json={"source": {"camera": "cellar"}})
+            assert (await service.http.delete(f"/sessions/{snapshot['id']}")).status_code == 204
+            assert len(service.registry) == 1
+    assert (snapshot["name"], snapshot["source"]) == ("gate", "camera:gate")
+    assert snapshot["signal"]["state"] == "live"
+    assert snapshot["signal"]["decoder"] in ("software", "cuda")
+    assert [found["object_id"] for found in snapshot["objects"]] == [3]
+    assert cameras == [{"name": "gate", "autostart": True, "sessions": [snapshot["id"]]}]
+    assert other.status_code == 201
+    assert "sdp" not in other.json()
+    assert (unknown.status_code, unknown.json()["error_type"]) == (404, "NOT_FOUND")
+    assert SECRET not in str(snapshot) + str(cameras) + metrics + caplog.text
+
+
+async def followed(service: Service) -> dict[str, object]:
+    """Wait until the one session has its object; its snapshot."""
+    async with asyncio.timeout(60):
+        while True:
+            sessions = await service.sessions()
+            if sessions and sessions[0]["objects"]:
+                return sessions[0]
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "code"),
+    [
+        ({"url": "rtsp://127.0.0.1:9/x"}, 403, "NOT_ALLOWED"),
+        ({"file": "x.mp4"}, 403, "NOT_ALLOWED"),
+        ({"camera": "a", "url": "b"}, 400, "INVALID_INPUT"),
+        ({}, 400, "INVALID_INPUT"),
+        ("webrtc", 400, "INVALID_INPUT"),
+    ],
+)
+async def test_sources_that_are_not_allowed_are_refused(
+    service: Service, source: object, status: int, code: str
+) -> None:
+    answer = await service.http.post("/sessions", json={"source": source})
+    assert (answer.status_code, answer.json()["error_type"]) == (status, code)
+    assert not len(service.registry)
+
+
+async def test_an_address_outside_the_allowed_networks_is_refused(tiny_model: Model) -> None:
+    settings = Settings(port=0, source_networks=(ipaddress.ip_network("10.0.0.0/8"),), offers_per_second=100)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        for url in ("rtsp://127.0.0.1/x", "http://localhost/x.mp4", "rtsp://[::ffff:127.0.0.1]/"):
+            answer = await service.http.post("/sessions", json={"source": {"url": url}})
+            assert (answer.status_code, answer.json()["error_type"]) == (403, "NOT_ALLOWED")
+        answer = await service.http.post("/sessions", json={"source": {"url": "file:///etc/passwd"}})
+        assert (answer.status_code, answer.json()["error_type"]) == (400, "BAD_URL")
