@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.training.footage import Image, find_clip, play
 from engine.training.textures import PICTURE
 
 MARKS = Path(__file__).parent / "data" / "marked_objects.json"
@@ -28,7 +29,6 @@ SIDE = 128
 MARGIN = 4  # transparent pixels around a sprite, so that it can be warped without a hard border
 WORKING_SIDE = 480  # GrabCut runs on crops of at most this size: its time grows faster than the area
 
-Image = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
 Line = tuple[int, ...]
 
@@ -186,9 +186,7 @@ def marked_frames(folder: Path, marks: Sequence[Mark]) -> Iterator[tuple[Mark, I
         FileNotFoundError: a clip or a frame is missing.
     """
     for clip in dict.fromkeys(mark.clip for mark in marks):
-        path = next((p for p in sorted(folder.rglob(f"{clip}.*"))), None)
-        if path is None:
-            raise FileNotFoundError(f"no video {clip}.* below {folder}")
+        path = find_clip(folder, clip)
         wanted = [mark for mark in marks if mark.clip == clip]
         frames = read_frames(path, {mark.frame for mark in wanted})
         for mark in wanted:
@@ -201,15 +199,12 @@ def read_frames(path: Path, indices: set[int]) -> dict[int, Image]:
     Raises:
         FileNotFoundError: the video has fewer frames.
     """
-    import av
-
     frames: dict[int, Image] = {}
-    with av.open(str(path)) as container:
-        for i, frame in enumerate(container.decode(video=0)):
-            if i in indices:
-                frames[i] = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-            if len(frames) == len(indices):
-                return frames
+    for i, rgb in enumerate(play(path)):
+        if i in indices:
+            frames[i] = rgb
+        if len(frames) == len(indices):
+            return frames
     raise FileNotFoundError(f"{path} has no frame {min(indices - frames.keys())}")
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.training.cutouts import Bool, Found, Image, sprite, tidy
+from engine.training.cutouts import Bool, Found, sprite, tidy
+from engine.training.footage import Image, play
 from engine.training.textures import PICTURE, VIDEOS
 
 Flow = NDArray[np.float32]
@@ -197,7 +198,7 @@ def search(folder: Path, exclude: Iterable[str], rules: Rules) -> Found:
     """
     banned = set(exclude)
     paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in VIDEOS and p.stem not in banned]
-    pairs = [pair for path in paths for pair in discover(_decode(path), rules)]
+    pairs = [pair for path in paths for pair in discover(list(play(path, PICTURE)), rules)]
     if not pairs:
         raise FileNotFoundError(f"no object found in the {len(paths)} videos below {folder}")
     return Found(
@@ -205,17 +206,6 @@ def search(folder: Path, exclude: Iterable[str], rules: Rules) -> Found:
         torch.from_numpy(np.stack([rgb.transpose(2, 0, 1) for rgb, _ in pairs])),
         torch.from_numpy(np.stack([mask for _, mask in pairs])),
     )
-
-
-def _decode(path: Path) -> list[Image]:
-    import av
-
-    height, width = PICTURE
-    with av.open(str(path)) as container:
-        return [
-            np.asarray(frame.reformat(width=width, height=height, format="rgb24").to_ndarray(), np.uint8)
-            for frame in container.decode(video=0)
-        ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

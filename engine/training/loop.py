@@ -123,6 +123,7 @@ class Run:
 
     def _teach(self, stage: Stage, progress: float) -> Outcome:
         resize(self.net, stage.size)
+        self._set_norms(frozen=stage.freeze)
         scene = SceneConfig(size=stage.size, frames=stage.frames, leave=stage.leave, speed=stage.speed)
         with torch.no_grad():
             self.wardrobe.at(self.step)
@@ -130,6 +131,11 @@ class Run:
         lesson = draw_lesson(stage, progress, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
             return unroll(self.net, clips, lesson, self.generator)
+
+    def _set_norms(self, frozen: bool) -> None:
+        for module in self.net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(not frozen)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -144,13 +150,13 @@ class Run:
 
 def draw_lesson(stage: Stage, progress: float, g: torch.Generator) -> Lesson:
     """How the next batch is prompted."""
-    draws = torch.rand(4, generator=g).tolist()
+    draws = torch.rand(5, generator=g).tolist()
     click, box, _ = stage.first
     first = "click" if draws[0] < click else "box" if draws[0] < click + box else "mask"
     more = 1 + int(draws[1] * 3 / stage.clicks) if draws[1] < stage.clicks else 0
     correct = 1 + int(draws[3] * (stage.frames - 1)) if draws[2] < stage.correct else None
     low, high = stage.balance
-    return Lesson(first, more, correct, low + (high - low) * progress)
+    return Lesson(first, more, correct, low + (high - low) * progress, draws[4] < stage.told)
 
 
 def prime(net: SAM2Base) -> None:

@@ -17,6 +17,9 @@ class Stage:
         correct: chance that a later frame is corrected by a click.
         leave: share of objects that leave the picture.
         balance: class balance of the mask loss at the start and the end of the stage.
+        told: chance that the network is told by the truth whether an object is there (its own verdict is
+            taught all the same), so that a wrong one does not spoil what it remembers.
+        freeze: batch norms keep their averages; for stages with too few clips at once to measure them.
     """
 
     name: str
@@ -30,13 +33,15 @@ class Stage:
     leave: float = 0.2
     speed: float = 0.09
     balance: tuple[float, float] = (0.0, 0.0)
+    told: float = 1.0
+    freeze: bool = False
 
 
 STAGES: dict[str, Stage] = {
     "still": Stage("still", 1500, 8, 1, 192, first=(0.5, 0.5, 0.0), leave=0.0, balance=(1.0, 0.3)),
     "video": Stage("video", 12000, 2, 4, 192, correct=0.15, balance=(0.3, 0.0)),
-    "full": Stage("full", 4000, 2, 4, 256, correct=0.15, leave=0.25),
-    "long": Stage("long", 3000, 1, 12, 256, correct=0.2, leave=0.35, speed=0.07),
+    "full": Stage("full", 4000, 1, 8, 256, correct=0.2, leave=0.3, told=0.5, freeze=True),
+    "long": Stage("long", 3000, 1, 16, 256, correct=0.2, leave=0.4, speed=0.07, told=0.3, freeze=True),
 }
 
 

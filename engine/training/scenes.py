@@ -37,6 +37,7 @@ class SceneConfig:
     size: int = 256
     frames: int = 4
     speed: float = 0.09
+    pace: float = 1.0  # time that passes per frame; under 1 everything is slower
     leave: float = 0.2  # share of objects that go out of the picture, and come back if there is time
     twin: float = 0.25  # share of clips with a distractor dressed like an object
     wobble: float = 0.4  # share of sprites that deform
@@ -70,7 +71,7 @@ def make_clips(
         image = image + alpha * (rgba[:, :3] - image)
         number = ids[:, layer, None].expand(-1, frames).flatten()[:, None, None].to(device, torch.int8)
         owner = torch.where(alpha[:, 0] > 0.5, number, owner)
-    image = _camera(torch.unflatten(image, 0, (batch, frames)), g)
+    image = _camera(torch.unflatten(image, 0, (batch, frames)), config.pace, g)
     masks = torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
     return Clips(image, torch.unflatten(masks, 0, (batch, frames)))
 
@@ -116,20 +117,21 @@ def _matrix(x: Tensor, y: Tensor, sx: Tensor, sy: Tensor, angle: Tensor) -> Tens
 def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
     """Poses [B, LAYERS, T, 3, 3] of all layers, parts riding on their object."""
     frames, count = config.frames, OBJECTS + OTHERS
+    span = frames * config.pace
 
     def rand(*shape: int) -> Tensor:
         return torch.rand(batch, *shape, generator=g)
 
-    t = torch.arange(frames)[None, None].float()
+    t = torch.arange(frames)[None, None].float() * config.pace
     heading = rand(count, 1) * 2 * math.pi
     speed = rand(count, 1) ** 1.5 * config.speed
     start = (rand(count, 2) * 2 - 1) * 0.75
     sway = 0.05 * rand(count, 1) * (t * (0.2 + rand(count, 1)) + heading).sin()
-    middle = rand(count, 1) * frames
+    middle = rand(count, 1) * span
     x = start[..., :1] + speed * heading.cos() * (t - middle) + sway
     y = start[..., 1:] + speed * heading.sin() * (t - middle) - sway
     away = (rand(count, 1) < config.leave) & (frames > 1)
-    gone = ((t - (0.35 + 0.5 * rand(count, 1)) * frames).abs() < 0.22 * frames).float()
+    gone = ((t - (0.35 + 0.5 * rand(count, 1)) * span).abs() < 0.22 * span).float()
     reach = torch.where(rand(count, 1) < 0.5, 2.2, -2.2) * F.avg_pool1d(gone, 3, 1, 1)
     sideways = rand(count, 1) < 0.5
     x = x + reach * away * sideways
@@ -159,7 +161,7 @@ def _grids(poses: Tensor, config: SceneConfig, g: torch.Generator, device: torch
     inverse = torch.linalg.inv(poses.flatten(0, 1).double()).float()[:, :2].to(device)
     grid = F.affine_grid(inverse, [batch * frames, 1, coarse, coarse], align_corners=False)
     wobbles = (torch.rand(batch, 1, generator=g) < config.wobble) * 0.16 * torch.rand(batch, 1, generator=g)
-    t = torch.arange(frames)[None]
+    t = torch.arange(frames)[None] * config.pace
     phase = t * (0.2 + 0.8 * torch.rand(batch, 1, generator=g)) + 6.28 * torch.rand(batch, 1, generator=g)
     waves = 2 + 3 * torch.rand(batch, 1, generator=g)
     size, shift, waves = (
@@ -202,7 +204,7 @@ def _camera_path(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
     frames = config.frames
     height, width = PICTURE
     zoom = 0.45 + 0.5 * torch.rand(batch, 1, generator=g)
-    t = torch.arange(frames)[None].float()
+    t = torch.arange(frames)[None].float() * config.pace
     shake = torch.randn(2, batch, frames, generator=g) * 0.004
     drift = torch.randn(2, batch, 1, generator=g) * 0.02 * t + shake
     centre = (torch.rand(2, batch, 1, generator=g) * 2 - 1) * (1 - zoom)
@@ -226,11 +228,11 @@ def _run(pictures: Pictures, frames: int, g: torch.Generator) -> Tensor:
     return first + skip * torch.arange(frames)
 
 
-def _camera(images: Tensor, g: torch.Generator) -> Tensor:
+def _camera(images: Tensor, pace: float, g: torch.Generator) -> Tensor:
     """What a camera does: light that drifts, a soft lens or few pixels, and noise."""
     batch, frames, _, size, _ = images.shape
     device = images.device
-    flicker = 0.03 * torch.randn(batch, 1, generator=g) * torch.arange(frames)
+    flicker = 0.03 * torch.randn(batch, 1, generator=g) * torch.arange(frames) * pace
     gain = 1 + 0.15 * torch.randn(batch, 1, generator=g) + flicker
     offset = 0.06 * torch.randn(batch, 1, generator=g)
     images = images * gain[..., None, None, None].to(device) + offset[..., None, None, None].to(device)

@@ -33,7 +33,7 @@ class Lesson:
     clicks: int = 0
     correct_at: int | None = None
     balance: float = 0.0
-    force_presence: bool = True
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
     with Tap(net)() as tap:
         for t in range(frames):
             truth = clips.masks[:, t].flatten(0, 1)
-            tap.present = truth.flatten(1).sum(1) > 12 if lesson.force_presence else None
+            tap.present = truth.flatten(1).sum(1) > 12 if lesson.told else None
             frame = _Step(net, tap, features, t, batch, objects, output, frames, truth)
             if t == 0:
                 results = frame.prompted(lesson, g)
