@@ -19,7 +19,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from engine import pico
+from engine import packed, pico
 from engine.types import EngineError
 
 # What `sam2.build_sam.build_sam2_video_predictor` overrides in every config (its `apply_postprocessing`).
@@ -119,6 +119,8 @@ def ready(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     net.eval().requires_grad_(False)
     pico.fuse(net)
     net.to(device)
+    if packed.can_pack(net, device, dtype):
+        packed.pack(net)
     if dtype != torch.float32:
         _cast_products(net, dtype)
 

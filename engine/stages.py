@@ -101,7 +101,7 @@ class Stages:
         """
         net = self._net
         encoded = []
-        for batch in images.split(1) if images.device.type == "cpu" else (images,):
+        for batch in images[:, None] if images.device.type == "cpu" else (images,):
             levels = net.forward_image(batch)["backbone_fpn"][-net.num_feature_levels :]
             encoded += [
                 Features(levels[-1][n : n + 1], tuple(level[n : n + 1] for level in levels[:-1]))
