@@ -32,12 +32,12 @@
 import { Backoff } from "./backoff.js";
 import { maskDataUri } from "./mask-image.js";
 import { LivemaskError } from "./messages.js";
+import { Requests } from "./requests.js";
 import { area } from "./rle.js";
 import { Session } from "./session.js";
 
 export { LivemaskError };
 
-const ANSWER_MS = 10000;
 /** Trying again does not help with these. */
 const FINAL = new Set(["UNAUTHORIZED", "INVALID_INPUT", "TOO_LARGE", "CLOSED"]);
 
@@ -50,9 +50,7 @@ export class Livemask {
   /** @type {Session | null} */
   #session = null;
   #backoff = new Backoff();
-  #requests = 0;
-  /** @type {Map<string, {resolve: (ack: Ack) => void, reject: (why: LivemaskError) => void}>} */
-  #waiting = new Map();
+  #requests = new Requests();
   /** @type {Map<number, import("./rle.js").Rle>} the last mask seen of each object */
   #masks = new Map();
   /** @type {Set<number>} objects of the session, as far as this client knows */
@@ -245,42 +243,20 @@ export class Livemask {
   #dropSession(why) {
     this.#session?.close();
     this.#session = null;
-    for (const { reject } of this.#waiting.values()) reject(why);
-    this.#waiting.clear();
+    this.#requests.refuseAll(why);
   }
 
-  /** @param {Session} session @param {object} message @returns {Promise<Ack>} */
+  /** @param {Session} session @param {object} message */
   #request(session, message) {
-    const id = `r${++this.#requests}`;
-    return new Promise((resolve, reject) => {
-      const late = new LivemaskError("TIMEOUT", "the server did not answer");
-      const timer = setTimeout(() => this.#settle(id)?.reject(late), ANSWER_MS);
-      const settled = () => clearTimeout(timer);
-      this.#waiting.set(id, {
-        resolve: (ack) => (settled(), resolve(ack)),
-        reject: (why) => (settled(), reject(why)),
-      });
-      try {
-        session.send({ ...message, request_id: id });
-      } catch (error) {
-        this.#settle(id)?.reject(/** @type {LivemaskError} */ (error));
-      }
-    });
-  }
-
-  /** @param {string} id */
-  #settle(id) {
-    const request = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    return request;
+    return this.#requests.make(message, (numbered) => session.send(numbered));
   }
 
   /** @param {any} message */
   #dispatch(message) {
     if (message.type === "result") this.#remember(message);
-    else if (message.type === "ack") this.#settle(message.request_id)?.resolve(message);
+    else if (message.type === "ack") this.#requests.answered(message);
     else if (message.type === "x-fal-error") {
-      this.#settle(message.request_id)?.reject(new LivemaskError(message.error, message.reason));
+      this.#requests.refused(message.request_id, new LivemaskError(message.error, message.reason));
     } else if (message.type === "state") this.#readState(message);
     else if (message.type === "stats") this.#conf.onStats?.(message);
   }

@@ -103,6 +103,7 @@ for (const name of /** @type {const} */ (["patterns", "numbers", "glyphs"])) {
     viewChanged();
   });
 }
+matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => applyTheme(settings.theme));
 setInterval(tick, 1000);
 applyTheme(settings.theme);
 hud.toggle(settings.hud);

@@ -79,7 +79,8 @@ export class Uplink {
     push(this.#sent, unwrapped);
     push(this.#arrivals, at);
     if (this.#first.length < 60) this.#first.push(unwrapped);
-    if (this.#offset !== null && ++this.#sentSinceFit < 30) return;
+    const impossible = this.#offset !== null && unwrapped / TICKS_PER_MS + this.#offset > at + 1;
+    if (this.#offset !== null && !impossible && ++this.#sentSinceFit < 30) return;
     this.#sentSinceFit = 0;
     this.#offset = this.#findOffset();
   }
@@ -97,23 +98,25 @@ export class Uplink {
     return best;
   }
 
-  /** Each sent picture was captured shortly before it left; the one difference that fits nearly all is it. */
+  /**
+   * Each picture was captured before it left: the quickest of all those kept bounds the difference of the clocks.
+   * Below that bound, the nearest difference under which nearly all sent pictures meet a captured one is it.
+   */
   #findOffset() {
+    const lags = this.#arrivals.map((at, i) => at - this.#sent[i] / TICKS_PER_MS);
+    const most = Math.min(...lags) + 1;
     // The browser's own video tells of a picture later than the encoder: look at those it must have told of.
     const settled = (this.#arrivals.at(-1) ?? 0) - SETTLE_MS;
-    const recent = this.#sent
-      .map((rtp, i) => ({ ms: rtp / TICKS_PER_MS, at: this.#arrivals[i] }))
-      .filter(({ at }) => at < settled)
-      .slice(-30);
-    const last = recent.at(-1);
-    if (recent.length < NEEDED || !last) return this.#offset;
+    const recent = this.#sent.filter((_, i) => this.#arrivals[i] < settled).slice(-30);
+    if (recent.length < NEEDED) return this.#offset;
+    const last = recent[recent.length - 1] / TICKS_PER_MS;
     let best = null;
-    let most = AGREEMENT * recent.length - 0.5;
+    let bestHits = AGREEMENT * recent.length - 0.5;
     for (const capture of this.#captures.toReversed()) {
-      if (capture > last.at || capture < last.at - MAX_ENCODE_MS) continue;
-      const offset = capture - last.ms;
-      const hits = recent.filter(({ ms, at }) => ms + offset <= at && near(this.#captures, ms + offset, MS_NEAR) !== null);
-      if (hits.length > most) [best, most] = [offset, hits.length];
+      const offset = capture - last;
+      if (offset > most || offset < most - MAX_ENCODE_MS) continue;
+      const hits = recent.filter((rtp) => near(this.#captures, rtp / TICKS_PER_MS + offset, MS_NEAR) !== null);
+      if (hits.length > bestHits) [best, bestHits] = [offset, hits.length];
     }
     return best ?? this.#offset;
   }

@@ -29,8 +29,8 @@ from signaling.settings import Settings
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "stream")]
-from driver import Studio  # noqa: E402
-from scene import ColourEngine, Scene  # noqa: E402
+from driver import SCENE, Studio  # noqa: E402
+from scene import ColourEngine  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -111,8 +111,8 @@ class Server:
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the browser's camera sees: a red square that moves, a green one that stands, on grey."""
-    scene = Scene(speed=4)
+    """`SCENE` as a file that the browser plays as its camera, round and round."""
+    scene = SCENE
     path = tmp_path_factory.mktemp("camera") / "film.mjpeg"
     with av.open(str(path), "w", format="mjpeg") as out:
         stream = out.add_stream("mjpeg", rate=FPS)

@@ -13,6 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page
+from scene import Scene
+
+# What the browser's camera films: a red square that moves 4 pixels a frame, a green one that stands, on grey.
+SCENE = Scene(speed=4)
+X, Y = (corner + SCENE.side / 2 for corner in SCENE.green(0))
+GREEN_AT = (X / SCENE.width, Y / SCENE.height)
 
 # Keeps what travels on the data channels, for the tests to read.
 WIRETAP = """

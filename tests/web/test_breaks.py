@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import CHROMIUM, FLAGS, Server
-from driver import Studio
-from playwright.sync_api import Browser, Playwright
-from scene import Scene
+from conftest import Server
+from driver import GREEN_AT, Studio
+from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
-
-SCENE = Scene()
-X, Y = (corner + SCENE.side / 2 for corner in SCENE.green(0))
-GREEN_AT = (X / SCENE.width, Y / SCENE.height)
 
 
 @pytest.fixture
@@ -148,13 +143,24 @@ def test_without_a_secure_page_there_is_no_camera(studio: Studio) -> None:
     assert not studio.page.locator("#start-camera").is_visible()
 
 
-def test_the_sample_needs_no_camera(playwright: Playwright, server: Server) -> None:
-    flags = [flag for flag in FLAGS if "fake" not in flag]
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-    try:
-        with Studio.open(browser, server.url) as studio:
-            studio.page.click("#start-sample")
-            studio.until_condition("live", 30)
-            assert studio.page.locator("#instant").is_disabled()
-    finally:
-        browser.close()
+def test_the_sample_needs_no_camera(studio: Studio) -> None:
+    studio.page.evaluate("() => Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
+    studio.page.click("#start-sample")
+    studio.until_condition("live", 30)
+    assert studio.page.locator("#instant").is_disabled()
+
+
+def test_another_source_goes_over_the_same_session(studio: Studio) -> None:
+    studio.start_camera()
+    studio.page.evaluate("""() => {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [400, 200];
+      setInterval(() => canvas.getContext("2d").fillRect(Math.random() * 400, 0, 9, 200), 50);
+      navigator.mediaDevices.getDisplayMedia = async () => canvas.captureStream(20);
+    }""")
+    studio.page.locator("details.section").first.locator("summary").click()
+    studio.page.locator("#camera").select_option("screen")
+    studio.until(lambda: studio.newest_result().get("width") == 400, "the screen is what the server sees")
+    assert len(studio.received("ready")) == 1
+    studio.page.locator("#camera").select_option(index=0)
+    studio.until(lambda: studio.newest_result().get("width") == 320, "the camera is back")

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driver import Studio
-from scene import GREEN, RED, Scene
+from driver import GREEN_AT, SCENE, Studio
+from scene import GREEN, RED
 
 from engine.masks import rle_to_mask
 
 pytestmark = pytest.mark.browser
-
-SCENE = Scene()
-GREEN_AT = (
-    (SCENE.green(0)[0] + SCENE.side / 2) / SCENE.width,
-    (SCENE.green(0)[1] + SCENE.side / 2) / SCENE.height,
-)
 
 
 def test_a_click_masks_what_is_under_it(studio: Studio) -> None:

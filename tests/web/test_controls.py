@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Server
-from driver import Studio
+from driver import GREEN_AT, SCENE, Studio, X, Y
 from PIL import Image
 from playwright.sync_api import Browser
-from scene import GREEN, Scene
+from scene import GREEN
 
 pytestmark = pytest.mark.browser
 
-SCENE = Scene()
-X, Y = (corner + SCENE.side / 2 for corner in SCENE.green(0))
-GREEN_AT = (X / SCENE.width, Y / SCENE.height)
 MODES = ["overlay", "cutout", "blur", "mask", "plain"]
 
 
