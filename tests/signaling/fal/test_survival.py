@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from harness import SIZE, write_clip
+import pytest
+from harness import SIZE, Server, write_clip
 from test_realtime import jpeg
 from test_video import upload
 
+from signaling.command import CommandError
+from signaling.fal.mount import fal_service
+from signaling.fal.settings import FalSettings
+from signaling.settings import Settings
 from web import Web
 
 VIDEO = "fal-ai/sam-3/video-rle"
@@ -105,10 +110,7 @@ def test_kill_in_the_middle(tiny_checkpoint: Any, tmp_path: Path) -> None:
             assert second.stop() == 0
 
 
-def test_a_second_server_on_the_same_data_is_refused(server: Any, tiny_checkpoint: Any) -> None:
-    command = [sys.executable, "-m", "signaling.cli", "serve", "--port", "0", "--device", "cpu"]
-    command += ["--checkpoint", str(tiny_checkpoint.weights), "--config", str(tiny_checkpoint.config)]
-    environ = {**os.environ, "LIVEMASK_FAL_DATA_DIR": str(server.data_dir)}
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
-    assert ended.returncode != 0
-    assert "is used by another server" in ended.stderr
+async def test_a_second_server_on_the_same_data_is_refused(server: Server) -> None:
+    second = fal_service(Settings(), server.worker, FalSettings(server.data_dir))
+    with pytest.raises(CommandError, match="is used by another server"):
+        await second.start()
