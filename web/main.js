@@ -1,4 +1,5 @@
 /** The page: makes the parts and ties them together. */
+import { Announcer } from "./announcer.js";
 import { Recorder, savePicture, toggleFullScreen, togglePictureInPicture } from "./capture.js";
 import { Clicking } from "./clicking.js";
 import { Controls, MODES } from "./controls.js";
@@ -32,6 +33,7 @@ const history = new History();
 const meter = new Meter();
 const hud = new Hud(need("hud", HTMLElement));
 const recorder = new Recorder();
+const announcer = new Announcer(need("announcer", HTMLElement));
 const hints = new Hints(settings.hintsSeen, (text) => status.hint(text));
 const returned = need("returned", HTMLVideoElement);
 const stage = new Stage(need("overlay", HTMLCanvasElement), returned);
@@ -81,6 +83,7 @@ studio.addEventListener("change", render);
 studio.addEventListener("source", newSource);
 studio.addEventListener("note", (event) => status.toast(/** @type {CustomEvent} */ (event).detail));
 objects.addEventListener("change", () => {
+  announcer.read(objects);
   panel.render(objects);
   attempt(drawing.sync());
   stage.draw();

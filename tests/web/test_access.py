@@ -87,6 +87,8 @@ def test_status_is_announced_and_motion_can_be_off(browser: Browser, server: Ser
         assert status.inner_text() == "Live"
         studio.page.mouse.click(*studio.place(*GREEN_AT))
         studio.until_object(1)
+        said = studio.page.locator("#announcer")
+        studio.until(lambda: said.text_content() == "Object 1: tracking", "the object is announced")
         moving = studio.page.evaluate("document.getAnimations().length")
         assert moving == 0
 
