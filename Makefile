@@ -44,13 +44,17 @@ $(VENV)/.done: constraints.txt pyproject.toml
 	$(PIP) install -q -c constraints.txt setuptools wheel; \
 	$(PIP) install -q -c constraints.txt $$index torch==2.13.0 torchvision==0.28.0; \
 	SAM2_BUILD_CUDA=0 $(PIP) install -q -c constraints.txt --no-build-isolation sam2==1.1.0; \
-	$(PIP) install -q --no-deps -r constraints.txt; \
-	$(PIP) install -q --no-deps --no-build-isolation -e .
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e .
+	@touch $@
+
+# What only tests and checks need; pip learned to read dependency groups in 25.1.
+$(VENV)/.dev: $(VENV)/.done
+	@set -ex; $(PIP) install -q pip==26.3; $(PIP) install -q -c constraints.txt --group dev
 	@touch $@
 
 # Chromium for the browser tests, Node for the types of the page's JavaScript: from the system, because pip
 # has neither. Does nothing when they are there; where it cannot install them it says so and goes on.
-setup-test: setup
+setup-test: $(VENV)/.dev
 	@.ci/system-packages
 
 node_modules/.done: package-lock.json | setup-test
@@ -66,7 +70,7 @@ check: setup-test node_modules/.done
 	$(BIN)/mypy
 	node_modules/.bin/tsc -p web/tsconfig.json
 
-format: setup
+format: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
 
@@ -94,5 +98,5 @@ lock:
 	mv build/constraints.txt constraints.txt
 
 clean:
-	rm -rf build dist demo runs .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find engine stream signaling tests -name __pycache__ -type d -prune -exec rm -rf {} +
