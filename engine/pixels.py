@@ -62,7 +62,7 @@ class PixelReader:
         return torch.from_numpy(np.require(frame.image, requirements=("C", "W"))).to(self._device)
 
     def _resize(self, planes: Tensor) -> Tensor:
-        if planes.device.type == "cuda":  # uint8 with antialias is CPU only
+        if planes.device.type != "cpu":  # uint8 with antialias is CPU only
             planes = planes.float()
         return F.interpolate(planes, size=self._size, mode="bilinear", antialias=True)
 

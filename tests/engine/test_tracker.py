@@ -32,6 +32,7 @@ from engine.types import (
 FRAMES = clip_frames(24)
 CLICK = Points(1, (Point(0.4, 0.5),))
 BOX = Box(2, 0.1, 0.2, 0.5, 0.7)
+STAGES = {"read", "encode", "track", "prompt", "replay", "remember", "masks", "total"}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_masks_are_complete_and_at_the_size_of_the_picture(model: Model) -> None
         assert o.mask.dtype == np.bool_
         assert 0.0 <= o.score <= 1.0
         assert o.box == mask_box(o.mask)
-    assert set(result.timings) == {"read", "encode", "track", "prompt", "remember", "masks", "total"}
+    assert set(result.timings) == STAGES
     assert result.timings["total"] == pytest.approx(sum(v for k, v in result.timings.items() if k != "total"))
 
 
@@ -249,14 +250,11 @@ def test_a_mask_prompt_is_shown_as_it_was_given(model: Model) -> None:
 
 
 def test_memory_held_is_the_same_after_50_and_after_2000_frames() -> None:
-    model, tracker = tiny_model(), None
-    tracker = Tracker(model)
+    tracker = Tracker(tiny_model())
     image = clip_frames(1, 64, 64)[0].image
     held = []
     for index in range(2000):
-        prompts: list[Prompt] = [CLICK, BOX] if index == 0 else []
-        if index % 10 == 5:
-            prompts = [CLICK]  # the bank is as full after 50 frames as it will ever be
+        prompts = [CLICK] if index % 10 == 0 else []  # after 50 frames the bank is full
         tracker.step(Frame(index, image), prompts)
         if index in (50, 500, 1999):
             held.append(tracker.nbytes())
