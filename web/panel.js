@@ -143,9 +143,9 @@ class Card {
 }
 
 /** @param {LiveObject} object @param {number} now */
-export function stateWords({ state, score, since }, now) {
+export function stateWords({ state, score, since, kept }, now) {
   const seconds = Math.floor((now - since) / 1000);
-  if (state === "new") return "Click it in the picture";
+  if (state === "new") return kept ? "Click it in the picture" : "Looking…";
   if (state === "tracking") return `Tracking · ${Math.round(score * 100)} %`;
   const ago = seconds < 1 ? "" : seconds < 90 ? ` for ${seconds} s` : ` for ${Math.round(seconds / 60)} min`;
   return state === "occluded" ? `Hidden from view${ago}` : `Lost${ago}`;
