@@ -35,7 +35,9 @@ class Rules:
         moving: residual motion over `reach` frames that counts, after the camera's is taken off.
         agree: overlap (IoU) of an object with itself in the frames before and after, carried by the flow.
         outline: overlap of GrabCut's outline with the region it started from.
-        contrast: difference in colour (Lab) that the outline must have nearly everywhere.
+        contrast: difference in colour (Lab) that the outline must have nearly everywhere: of what moves, and
+            of what was found by colour alone.
+        solidity: share of its convex hull that a region found by colour fills; holes in foliage fill little.
         border: share of the outline that may lie on the picture's border.
     """
 
@@ -44,7 +46,8 @@ class Rules:
     moving: float = 1.5
     agree: float = 0.7
     outline: float = 0.7
-    contrast: float = 18.0
+    contrast: tuple[float, float] = (9.0, 22.0)
+    solidity: float = 0.82
     smallest: float = 0.004
     largest: float = 0.3
     border: float = 0.15
@@ -53,23 +56,19 @@ class Rules:
 def discover(frames: Sequence[Image], rules: Rules) -> Iterator[tuple[Image, Bool]]:
     """Pictures with one object each, from consecutive frames [288, 512, 3] of one video."""
     reach = rules.reach
+    known: list[Bool] = []
     for at in range(2 * reach, len(frames) - 2 * reach, rules.step):
         before, now, after = (frames[i] for i in (at - reach, at, at + reach))
         forth, back = flow(now, after), flow(now, before)
-        known: list[Bool] = []
-        for region in (*moving(forth, back, rules), *coloured(before, now, after, (back, forth), rules)):
+        found = [(region, rules.contrast[0]) for region in moving(forth, back, rules)]
+        found += [(r, rules.contrast[1]) for r in coloured(before, now, after, (back, forth), rules)]
+        for region, contrast in found:
             mask = outline(now, region)
-            if _good(now, mask, region, rules) and all(_iou(mask, other) < 0.5 for other in known):
-                known.append(mask)
+            if _iou(mask, region) < rules.outline or _contrast(now, mask) < contrast:
+                continue
+            if _plausible(mask, rules) and all(_iou(mask, other) < 0.5 for other in known):
+                known.append(mask)  # a still thing is taken once in a clip
                 yield now, mask
-
-
-def _good(picture: Image, mask: Bool, region: Bool, rules: Rules) -> bool:
-    return (
-        _plausible(mask, rules)
-        and _iou(mask, region) >= rules.outline
-        and _contrast(picture, mask) >= rules.contrast
-    )
 
 
 def flow(first: Image, second: Image) -> Flow:
@@ -109,8 +108,13 @@ def coloured(
     here = segments(now)
     for label in range(int(here.max()) + 1):
         region = here == label
-        if _plausible(region, rules) and all(
-            _again(region, motion, there) >= rules.agree for motion, there in zip(flows, others, strict=True)
+        if (
+            _plausible(region, rules)
+            and _solidity(region) >= rules.solidity
+            and all(
+                _again(region, motion, there) >= rules.agree
+                for motion, there in zip(flows, others, strict=True)
+            )
         ):
             yield tidy(region)
 
@@ -178,6 +182,12 @@ def _plausible(mask: Bool, rules: Rules) -> bool:
     rim = (points == 0).any(1) | (points == (width - 1, height - 1)).any(1)
     compact = 4 * np.pi * mask.sum() / max(1.0, cv2.arcLength(longest, True)) ** 2
     return bool(rim.mean() <= rules.border and compact >= 0.12)
+
+
+def _solidity(mask: Bool) -> float:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(np.concatenate(contours))
+    return float(mask.sum() / max(1.0, cv2.contourArea(hull)))
 
 
 def _components(mask: Bool) -> Iterator[Bool]:

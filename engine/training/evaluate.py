@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from engine.training.followers import CsrtFollower, TrackerFollower
 from engine.training.heldout import Score
 from engine.training.material import Material
 from engine.training.real import ObjectScore, Report, score_clips
+from engine.training.scenes import SceneConfig
 from engine.training.sheets import Sheets
 from engine.training.textures import VIDEOS, join, load_pictures, procedural_pictures
 from engine.types import EngineError
@@ -138,32 +139,32 @@ def _alarms(scores: Sequence[ObjectScore]) -> float:
 
 
 def _synthetic(arguments: argparse.Namespace, model: Model) -> dict[str, Any]:
-    material = _material(arguments.data)
-    count = arguments.count
-    rows: dict[str, Callable[[], Score]] = {
-        "60 frames from one click": lambda: heldout.score(
-            model, heldout.clips(material, count, SEED), "click"
-        ),
-        "60 frames from a box": lambda: heldout.score(model, heldout.clips(material, count, SEED), "box"),
-        "after 15 hidden frames": lambda: heldout.score(
-            model, heldout.occlusions(material, count, SEED + 7), "box"
-        ),
-        "without memory, from a click": lambda: heldout.score(
-            model, heldout.clips(material, count, SEED), "click", memory=False
-        ),
-    }
     print(f"\n{'':30} {'J':>6} {'first':>6} {'absent':>7} {'objects':>8}")
     numbers = {}
-    for name, measure in rows.items():
-        s = measure()
+    for name, s in score_made(model, _material(arguments.data), arguments.count):
         print(f"{name:30} {s.j:6.3f} {s.first:6.3f} {s.absent:7.2f} {s.objects:8}", flush=True)
         numbers[name] = {"j": s.j, "first": s.first, "absent": s.absent, "objects": s.objects}
     return numbers
 
 
+def score_made(
+    model: Model, material: Material, count: int, config: SceneConfig = heldout.SCENES
+) -> Iterator[tuple[str, Score]]:
+    """The rows of the table, each over `count` clips."""
+
+    def plain() -> Iterator[heldout.Clip]:
+        return heldout.clips(material, count, SEED, config)
+
+    yield "60 frames from one click", heldout.score(model, plain(), "click")
+    yield "60 frames from a box", heldout.score(model, plain(), "box")
+    hidden = heldout.occlusions(material, count, SEED + 7, config)
+    yield "after 15 hidden frames", heldout.score(model, hidden, "box")
+    yield "without memory, from a click", heldout.score(model, plain(), "click", memory=False)
+
+
 def _material(folder: Path | None) -> Material:
     """Textures that training has not seen: procedural ones of another seed, and clips held out of it."""
-    pictures = procedural_pictures(100, torch.Generator().manual_seed(SEED + 3))
+    pictures = procedural_pictures(64, torch.Generator().manual_seed(SEED + 3))
     if folder is not None:
         held_out = {Path(a.clip).stem for a in load_annotations()}
         others = {p.stem for p in folder.rglob("*") if p.suffix.lower() in VIDEOS} - held_out

@@ -71,11 +71,11 @@ def clips(material: Material, count: int, seed: int, config: SceneConfig = SCENE
             yield Clip(images, masks)
 
 
-def occlusions(material: Material, count: int, seed: int) -> Iterator[Clip]:
+def occlusions(material: Material, count: int, seed: int, config: SceneConfig = SCENES) -> Iterator[Clip]:
     """Clips in which a textured curtain hides the object fully for 15 frames and goes away again."""
     g = torch.Generator().manual_seed(seed + 1)
     made = 0
-    for clip in clips(material, 4 * count, seed):
+    for clip in clips(material, 4 * count, seed, config):
         hidden = next((c for i in clip.masks if (c := _curtain(clip, i, material, g)) is not None), None)
         if hidden is not None:
             made += 1
