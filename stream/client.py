@@ -24,6 +24,7 @@ from aiortc import (
 )
 
 from stream import codecs, wire
+from stream.jitter import release_at_marker
 from stream.timeline import RTP_MODULUS
 from stream.wire import Message, WireError
 
@@ -58,6 +59,7 @@ class LiveClient:
         self._transceiver = self._connection.addTransceiver(
             track or "video", "sendrecv" if track else "recvonly"
         )
+        release_at_marker(self._transceiver.receiver)
         self._transceiver.setCodecPreferences(
             [
                 each
