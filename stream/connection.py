@@ -16,12 +16,13 @@ from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceServer,
     RTCPeerConnection,
     RTCSessionDescription,
 )
 
 from stream import codecs
+from stream.jitter import release_at_marker
+from stream.network import Reach, advertise
 from stream.options import check_sdp
 from stream.outputs.seat import Seat
 from stream.wire import WireError
@@ -54,7 +55,7 @@ class Connection:
 
     Args:
         label: names it in the log.
-        ice_servers: for our own candidates; none by default, host candidates suffice for a server.
+        reach: how peers reach us; directly if not given.
         on_channel: called with each data channel that the other side opens; None closes them all.
 
     Attributes:
@@ -65,7 +66,7 @@ class Connection:
     def __init__(
         self,
         label: str,
-        ice_servers: tuple[RTCIceServer, ...] = (),
+        reach: Reach | None = None,
         on_channel: Callable[[RTCDataChannel], None] | None = None,
     ) -> None:
         self.incoming: MediaStreamTrack | None = None
@@ -73,7 +74,8 @@ class Connection:
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._label = label
         self._connected = asyncio.Event()
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
+        self._reach = reach or Reach()
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=list(self._reach.ice_servers)))
         self._pc.on("track", self._on_track)
         self._pc.on("datachannel", on_channel or RTCDataChannel.close)
         self._pc.on("connectionstatechange", self._on_state)
@@ -93,7 +95,7 @@ class Connection:
             check_sdp(sdp)
             await self._negotiate(sdp, parts)
             await self._pc.setLocalDescription(await self._pc.createAnswer())
-            return str(self._pc.localDescription.sdp)
+            return advertise(str(self._pc.localDescription.sdp), self._reach.advertised)
         except WireError:
             await self._pc.close()
             raise
@@ -106,6 +108,7 @@ class Connection:
         wanted = "sendrecv" if parts.seat else "recvonly"
         transceiver = self._pc.addTransceiver(parts.seat or "video", wanted)
         transceiver.setCodecPreferences(codecs.preferred(parts.codec))
+        release_at_marker(transceiver.receiver)
         await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         for other in self._pc.getTransceivers():
             if other is not transceiver:
