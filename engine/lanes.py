@@ -18,13 +18,17 @@ import torch
 from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint
 from engine.stages import Decoded, Features, Stages
+from engine.story import Story
 from engine.types import EngineError, Frame, MaskSet, Prompt
 
 if TYPE_CHECKING:
     from engine.models import Model
+    from engine.replay import Gone, Replay
     from engine.tracker import Tracker
 
 MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
+LEAST_ROUNDS = 2  # frames of the past that a step makes up for: one more than come anew, so that it ends
+MOST_ROUNDS = 4  # and at most, so that the stream goes on
 
 Job = tuple["Tracker", Frame, Sequence[Prompt]]
 
@@ -35,11 +39,13 @@ class Lane:
 
     Attributes:
         memory: what it remembered before this frame.
+        story: what was done to it, on this frame and earlier.
         conditioned: [1, C, H, W] features that the decoder reads; kept so that clicks can be added.
         decoded: the newest answer, None before there is one.
         seen: the last frame the object was visible on.
         points: clicks on this frame so far.
-        prompted: this frame becomes a conditioning frame.
+        prompted: this frame becomes a conditioning frame,
+        pinned: and one that the bank lets go of last.
         first: the object was added on this frame and reads no memory.
     """
 
@@ -48,11 +54,18 @@ class Lane:
     features: Features
     memory: Memory
     seen: int
+    story: Story
     conditioned: torch.Tensor | None = None
     decoded: Decoded | None = None
     points: tuple[LabelledPoint, ...] = ()
     prompted: bool = False
+    pinned: bool = False
     first: bool = False
+
+    @property
+    def unborn(self) -> bool:
+        """There is no object yet: only a prompt that includes something can make it."""
+        return self.first and self.decoded is None
 
     @property
     def answer(self) -> Decoded:
@@ -63,12 +76,35 @@ class Lane:
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One frame of one tracker in the making."""
+    """One frame of one tracker in the making, by object id.
+
+    Attributes:
+        lanes: objects on this frame.
+        replays: objects that are still followed from an earlier frame to this one.
+        gone: objects that were taken away and can be brought back, the oldest first.
+        arrived: replays that have ended here.
+        forgotten: nothing of earlier objects is to be kept.
+    """
 
     frame: Frame
     features: Features
     lanes: dict[int, Lane]
+    replays: dict[int, Replay]
+    gone: dict[int, Gone]
+    arrived: list[Replay] = field(default_factory=list)
+    forgotten: bool = False
     rejected: list[tuple[Prompt, EngineError]] = field(default_factory=list)
+    reanchored: list[Prompt] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Every object, and all that could bring one back."""
+        for objects in (self.lanes, self.replays, self.gone):
+            objects.clear()
+        self.forgotten = True
+
+    def refused(self) -> set[int]:
+        """The `id` of prompts that were rejected."""
+        return {id(prompt) for prompt, _ in self.rejected}
 
 
 def step_many(model: Model, jobs: Sequence[Job]) -> list[MaskSet | Exception]:
@@ -97,17 +133,69 @@ def _step(model: Model, jobs: Sequence[Job]) -> list[MaskSet]:
     for (tracker, _, prompts), step in zip(jobs, steps, strict=True):
         tracker.prompt(step, prompts)
     clock.lap("prompt")
-    memories = remember(stages, [lane for step in steps for lane in step.lanes.values()])
-    clock.lap("remember")
     trackers = [tracker for tracker, _, _ in jobs]
+    memories = catch_up(stages, list(zip(trackers, steps, strict=True)), clock.timings["total"])
+    clock.lap("replay")
+    memories |= remember(
+        stages, [lane for step in steps for lane in step.lanes.values() if id(lane) not in memories]
+    )
+    clock.lap("remember")
     shown = [tracker.show(step) for tracker, step in zip(trackers, steps, strict=True)]
     clock.lap("masks")
     for tracker, step in zip(trackers, steps, strict=True):
         tracker.commit(step, memories)
     return [
-        MaskSet(step.frame.index, objects, clock.timings, tuple(step.rejected))
+        MaskSet(
+            step.frame.index,
+            objects,
+            clock.timings,
+            rejected=tuple(step.rejected),
+            pending=tuple(prompt for replay in step.replays.values() for prompt in replay.waiting),
+            reanchored=tuple(step.reanchored),
+        )
         for step, objects in zip(steps, shown, strict=True)
     ]
+
+
+def catch_up(stages: Stages, steps: Sequence[tuple[Tracker, Step]], live_seconds: float) -> dict[int, Memory]:
+    """Follow the objects whose past has changed some frames on, all of them as one batch frame by frame.
+
+    Those that have come to their stream's newest frame take their place among its lanes. Each gains on its
+    stream: at least LEAST_ROUNDS frames a step, more while that takes no longer than the step itself.
+
+    Args:
+        live_seconds: what the step has taken so far.
+
+    Returns:
+        memories of the lanes that have come, by `id` of the lane.
+    """
+    arrived: dict[int, Memory] = {}
+    started = time.perf_counter()
+    for done in range(MOST_ROUNDS):
+        if done >= LEAST_ROUNDS and time.perf_counter() - started > live_seconds:
+            break
+        batches = [(tracker, step, tracker.replaying(step)) for tracker, step in steps]
+        lanes = [lane for _, _, batch in batches for lane in batch]
+        if not lanes:
+            break
+        track(stages, [lane for lane in lanes if not lane.first])
+        for tracker, step, batch in batches:
+            tracker.prompt_again(step, batch)
+        born = [lane for lane in lanes if not lane.unborn]
+        memories = remember(stages, born)
+        visible = seen(born)
+        for tracker, step, batch in batches:
+            arrived |= tracker.advance(step, batch, memories, visible)
+    return arrived
+
+
+def seen(lanes: Sequence[Lane]) -> set[int]:
+    """The `id` of lanes whose object is there, as far as the network's own resolution shows."""
+    if not lanes:
+        return set()
+    answers = Decoded.batch([lane.answer for lane in lanes])
+    there = (answers.score[:, 0] > 0) & (answers.filled.flatten(1) > 0).any(dim=1)
+    return {id(lane) for lane, visible in zip(lanes, there.tolist(), strict=True) if visible}
 
 
 def track(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -128,7 +216,7 @@ def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
         decoded = Decoded.batch([lane.answer for lane in batch])
         spatial = stages.remember([lane.features for lane in batch], decoded, batch[0].prompted)
         for lane, features in zip(batch, spatial, strict=True):
-            entry = Entry(lane.frame, features, lane.answer.pointer[0].clone())
+            entry = Entry(lane.frame, features, lane.answer.pointer[0].clone(), lane.pinned)
             memories[id(lane)] = (
                 lane.memory.condition(entry) if lane.prompted else lane.memory.remember(entry)
             )

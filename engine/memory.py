@@ -24,11 +24,13 @@ class Entry:
         frame: index of the frame in its stream.
         features: [H * W, mem_dim] spatial memory, row by row.
         pointer: [hidden_dim] object pointer.
+        pinned: the bank lets go of others first.
     """
 
     frame: int
     features: Tensor
     pointer: Tensor
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Memory:
         added = replace(
             self, ring=(*self.ring, entry), pointers=(*self.pointers, (entry.frame, entry.pointer))
         )
-        return added._aged(entry.frame)
+        return added.aged(entry.frame + 1)
 
     def condition(self, entry: Entry) -> Memory:
         """Add a prompted frame, or replace the memory of the newest frame by it.
@@ -82,15 +84,19 @@ class Memory:
             pointers=tuple(p for p in self.pointers if p[0] != entry.frame),
         )
         if len(bank) <= self.limits.bank:
-            return replace(kept, bank=tuple(bank))._aged(entry.frame)
-        evicted = bank.pop(1 if self.limits.pin_first else 0)
+            return replace(kept, bank=tuple(bank)).aged(entry.frame + 1)
+        evicted = bank.pop(self._leaver(bank, entry))
         return replace(
             kept,
             bank=tuple(bank),
             ring=tuple(sorted((*kept.ring, evicted), key=lambda e: e.frame)),
             pointers=tuple(sorted((*kept.pointers, (evicted.frame, evicted.pointer)), key=lambda p: p[0])),
             overflowed=True,
-        )._aged(entry.frame)
+        ).aged(entry.frame + 1)
+
+    def lasting(self) -> Memory:
+        """What stays however much time passes: the prompted frames."""
+        return replace(self, ring=(), pointers=())
 
     def slots(self, frame: int) -> list[tuple[int, Tensor]]:
         """Spatial memories to read on `frame`, as (age, features); age 0 stands for a conditioning frame.
@@ -117,9 +123,15 @@ class Memory:
         """As inserted; newest first once upstream would have had to select (`select_closest_cond_frames`)."""
         return self.bank[::-1] if self.overflowed else self.bank
 
-    def _aged(self, newest: int) -> Memory:
-        """Let go of what the next frame cannot read."""
-        oldest_spatial, oldest_pointer = newest + 1 - self.limits.spatial, newest + 1 - self.limits.pointers
+    def _leaver(self, bank: list[Entry], newest: Entry) -> int:
+        """Which entry of a bank too large has to go: the oldest that is neither kept first nor pinned."""
+        oldest = 1 if self.limits.pin_first else 0
+        free = [i for i in range(oldest, len(bank)) if not bank[i].pinned and bank[i] is not newest]
+        return free[0] if free else oldest
+
+    def aged(self, frame: int) -> Memory:
+        """Without what is too old to be read on `frame` and after it."""
+        oldest_spatial, oldest_pointer = frame - self.limits.spatial, frame - self.limits.pointers
         return replace(
             self,
             ring=tuple(e for e in self.ring if e.frame >= oldest_spatial),

@@ -5,40 +5,46 @@
     tracker.step(Frame(1, next_picture)).objects[0].mask
 
 Knows objects by the caller's ids; knows no session, no thread and no other tracker. The batched work is in
-`lanes.py`, what an object remembers in `memory.py`.
+`lanes.py`, what an object remembers in `memory.py`, what prompts do in `past.py` and `correction.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from engine import lanes, prompts
-from engine.dense import dense_prompt
+from engine import history, lanes
+from engine.correction import carry_out
+from engine.history import Held, History, Moment
 from engine.lanes import Lane, Step
 from engine.masks import mask_box
 from engine.memory import Limits, Memory
 from engine.models import Model
-from engine.stages import Clicks, Decoded, Features
+from engine.past import Past
+from engine.preview import preview
+from engine.replay import Gone, Replay
+from engine.stages import Decoded, Features
+from engine.story import Story
 from engine.types import (
-    Box,
     EngineError,
     Frame,
-    Mask,
     MaskSet,
     ObjectMask,
     ObjectState,
-    Points,
+    Placed,
     Prompt,
+    Redo,
     Remove,
     Reset,
+    Restore,
     Text,
+    Undo,
 )
 
 PATIENCE = 60  # frames an object may be absent before it is lost: two seconds at 30 fps
-PRIOR_CLAMP = 32.0  # of earlier logits given back as a mask prompt; SAM2VideoPredictor.add_new_points_or_box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +54,18 @@ class Track:
     Attributes:
         answer: the decoder's newest answer, one lane.
         seen: the last frame the object was visible on.
+        story: what was done to it.
     """
 
     memory: Memory
     answer: Decoded
     seen: int
+    story: Story
+
+    @property
+    def held(self) -> Held:
+        """What it remembers before the next frame."""
+        return Held(self.memory, self.seen)
 
 
 class Tracker:
@@ -65,6 +78,8 @@ class Tracker:
             predictor does with `max_cond_frames_in_attn`.
         max_objects: more are refused.
         patience: frames an object may be absent before its state is lost.
+        history: seconds back that a prompt may speak of, by `Frame.captured_at`, and at most
+            `history.FRAMES` frames; 0 keeps no past frames. `nbytes` counts what they take.
     """
 
     def __init__(
@@ -75,6 +90,7 @@ class Tracker:
         pin_first: bool = True,
         max_objects: int = 16,
         patience: int = PATIENCE,
+        history: float = history.SECONDS,
     ) -> None:
         self.model = model
         net = model.net
@@ -84,6 +100,10 @@ class Tracker:
         self._max_objects = max_objects
         self._patience = patience
         self._tracks: dict[int, Track] = {}
+        self._replays: dict[int, Replay] = {}
+        self._gone: dict[int, Gone] = {}
+        self._history = History(history)
+        self._serial = 0
         self._newest = -1
 
     @property
@@ -95,16 +115,22 @@ class Tracker:
         """What is known of each object after the last step."""
         return self._tracks
 
+    @property
+    def oldest(self) -> int:
+        """The oldest frame that a prompt may speak of."""
+        return self._history.oldest
+
     def nbytes(self) -> int:
-        """Bytes of tensors that the objects hold between steps; the model is not counted."""
-        held = {t.data_ptr(): t.nbytes for track in self._tracks.values() for t in _tensors(track)}
-        return sum(held.values())
+        """Bytes of tensors held between steps, past frames included; the model is not counted."""
+        return sum({t.data_ptr(): t.nbytes for t in self._tensors()}.values())
 
     def step(self, frame: Frame, prompts: Sequence[Prompt] = ()) -> MaskSet:
         """Follow every object onto `frame`, then carry out the prompts, in order.
 
         A prompt on an object that is followed corrects it, and the frame becomes one it always remembers.
-        A prompt that cannot be carried out is reported in `MaskSet.rejected`; the others are carried out.
+        One that names a past frame is carried out on that: its object is followed from there again, some
+        frames a step. Until it arrives the prompt is in `MaskSet.pending` and the object, if it was known,
+        shown as it was. A prompt that cannot be carried out is in `MaskSet.rejected`; the others are done.
 
         Args:
             frame: its index must be greater than the last one's.
@@ -117,6 +143,30 @@ class Tracker:
             raise result
         return result
 
+    def preview(self, prompts: Sequence[Prompt]) -> MaskSet:
+        """What the objects of these prompts would be on the frame that they name; changes nothing.
+
+        From the features that are kept: no image is encoded and nothing is remembered.
+
+        Args:
+            prompts: those that speak of no picture are passed over; the others name one frame, or none for
+                the newest.
+
+        Returns:
+            the prompted objects on that frame; what cannot be shown is in `rejected`.
+        """
+        return preview(self, self._history, [p for p in prompts if isinstance(p, Placed)])
+
+    def lane_at(self, object_id: int, moment: Moment) -> Lane:
+        """An object before what was done to it on a frame that is kept; an unborn one if it is not there."""
+        replay = self._replays.get(object_id)
+        known = replay or self._tracks.get(object_id)
+        story = known.story if known else Story(0)
+        held = moment.before.get(story.serial)
+        if replay is not None and moment.index >= replay.since:
+            held = replay.before(moment.index)
+        return self._lane(object_id, moment.index, moment.features, story, held)
+
     # The parts of a step, called by `lanes.step_many`; only `commit` changes anything.
 
     def accept(self, frame: Frame) -> Frame:
@@ -127,27 +177,153 @@ class Tracker:
 
     def begin(self, frame: Frame, features: Features) -> Step:
         """A lane for every object."""
-        return Step(
-            frame,
-            features,
-            {i: Lane(i, frame.index, features, t.memory, t.seen) for i, t in self._tracks.items()},
-        )
+        lanes = {
+            i: Lane(i, frame.index, features, t.memory, t.seen, t.story) for i, t in self._tracks.items()
+        }
+        return Step(frame, features, lanes, dict(self._replays), dict(self._gone))
 
     def prompt(self, step: Step, prompts: Sequence[Prompt]) -> None:
         """Carry out the prompts on the step's lanes, which have been followed onto the frame."""
+        past = Past(
+            self._history,
+            step,
+            self._held(),
+            self._max_objects,
+            create=partial(self._newborn, step),
+            act=partial(carry_out, self.model),
+        )
         for prompt in prompts:
             try:
-                self._apply(step, prompt)
+                self._apply(step, past, prompt)
             except EngineError as error:
                 step.rejected.append((prompt, error))
+
+    def replaying(self, step: Step) -> list[Lane]:
+        """A lane for each object that is still on its way here, on the frame that it has come to."""
+        return [self._replayed(step, replay) for replay in step.replays.values()]
+
+    def prompt_again(self, step: Step, lanes: Sequence[Lane]) -> None:
+        """Do on these lanes what was done on their frames; what cannot be is struck from the story."""
+        for lane in lanes:
+            for prompt in lane.story.script(lane.frame):
+                try:
+                    carry_out(self.model, lane, prompt)
+                except EngineError as error:
+                    lane.story = lane.story.without(prompt)
+                    step.rejected.append((prompt, error))
+
+    def advance(
+        self, step: Step, lanes: Sequence[Lane], memories: Mapping[int, Memory], visible: set[int]
+    ) -> dict[int, Memory]:
+        """Take the lanes of `replaying` one frame on; gives the memories of those that are here now.
+
+        Args:
+            memories: after the lane's frame, by `id` of the lane; of a lane without, nothing was made.
+            visible: `id` of lanes whose object is seen.
+        """
+        arrived = {}
+        for lane in lanes:
+            memory = memories.get(id(lane))
+            if id(lane) in visible:
+                lane.seen = lane.frame
+            if lane.frame < step.frame.index or memory is None:
+                self._pass_on(step, lane, memory)
+            else:
+                self._arrive(step, lane)
+                arrived[id(lane)] = memory
+        return arrived
 
     def show(self, step: Step) -> tuple[ObjectMask, ...]:
         """The masks at the size of the picture, ascending by object."""
         ordered = [step.lanes[i] for i in sorted(step.lanes)]
+        return self._shown(ordered, step.frame.height, step.frame.width)
+
+    def commit(self, step: Step, memories: Mapping[int, Memory]) -> None:
+        """Take the step's outcome as the new state."""
+        history, frame = self._history, step.frame
+        if step.forgotten:
+            history.forget_objects()
+        needed = min((replay.next for replay in step.replays.values()), default=frame.index + 1)
+        history.keep(frame, step.features, {} if step.forgotten else self._held(), needed)
+        for replay in step.arrived:
+            history.rewrite(replay.story.serial, replay.since, replay.past)
+        self._newest, oldest = frame.index, history.oldest
+        self._tracks = {
+            i: Track(memories[id(lane)], lane.answer, lane.seen, lane.story.settled(oldest))
+            for i, lane in step.lanes.items()
+        }
+        self._replays = step.replays
+        self._gone = {i: gone.settled(oldest) for i, gone in step.gone.items()}
+
+    # What the parts share.
+
+    def _held(self) -> dict[int, Held]:
+        """What each object remembers before the next frame, by serial number."""
+        return {track.story.serial: track.held for track in self._tracks.values()}
+
+    def _apply(self, step: Step, past: Past, prompt: Prompt) -> None:
+        match prompt:
+            case Reset():
+                step.forget()
+            case Remove():
+                past.remove(prompt)
+            case Restore():
+                past.restore(prompt)
+            case Undo():
+                past.undo(prompt)
+            case Redo():
+                past.redo(prompt)
+            case Text():
+                raise EngineError(
+                    "UNSUPPORTED", f"{self.model.name} does not read words; click, draw a box or a mask"
+                )
+            case _:
+                past.place(prompt)
+
+    def _newborn(self, step: Step, object_id: int) -> Lane:
+        """A lane on the step's frame for an object that is new."""
+        self._serial += 1
+        return self._lane(object_id, step.frame.index, step.features, Story(self._serial), None)
+
+    def _replayed(self, step: Step, replay: Replay) -> Lane:
+        moment = self._history.find(replay.next)
+        features = moment.features if moment else step.features
+        return self._lane(replay.object_id, replay.next, features, replay.story, replay.held)
+
+    def _lane(self, object_id: int, frame: int, features: Features, story: Story, held: Held | None) -> Lane:
+        if held is not None:
+            return Lane(object_id, frame, features, held.memory, held.seen, story)
+        lane = Lane(object_id, frame, features, Memory(self._limits), frame, story, first=True)
+        lane.conditioned = self.model.stages.unremembered(features)
+        return lane
+
+    def _pass_on(self, step: Step, lane: Lane, memory: Memory | None) -> None:
+        """To the next frame; the replay ends where nothing makes the object, or nothing is changed by it."""
+        replay = step.replays.pop(lane.object_id)
+        moment = self._history.next(lane.frame)
+        following = moment.index if moment else step.frame.index
+        held = None if memory is None else Held(memory, lane.seen)
+        live = step.lanes.get(lane.object_id)
+        if live is not None and live.story.deeds == lane.story.deeds:
+            live.story = lane.story
+            return
+        if memory is None and lane.frame == step.frame.index:
+            return
+        if on := replay.advanced(lane.story, following, held, step.refused()).begun():
+            step.replays[lane.object_id] = on
+
+    def _arrive(self, step: Step, lane: Lane) -> None:
+        """Take the place among the lanes, with another past."""
+        replay = step.replays.pop(lane.object_id).advanced(lane.story, lane.frame, None, set())
+        lane.story = lane.story.rebased(replay.since, replay.past)
+        step.lanes[lane.object_id] = lane
+        step.arrived.append(replay)
+
+    def _shown(self, ordered: Sequence[Lane], height: int, width: int) -> tuple[ObjectMask, ...]:
         if not ordered:
             return ()
         answers = Decoded.batch([lane.answer for lane in ordered])
-        masks = self.model.stages.masks(answers, step.frame.height, step.frame.width).cpu().numpy()
+        masks = self.model.stages.masks(answers, height, width).cpu().numpy()
         logits = answers.score.float().cpu()
         shown = []
         for lane, mask, logit, score in zip(ordered, masks, logits, logits.sigmoid(), strict=True):
@@ -157,79 +333,19 @@ class Tracker:
             shown.append(ObjectMask(lane.object_id, mask, float(score), box, self._state(lane)))
         return tuple(shown)
 
-    def commit(self, step: Step, memories: Mapping[int, Memory]) -> None:
-        """Take the step's outcome as the new state."""
-        self._newest = step.frame.index
-        self._tracks = {
-            i: Track(memories[id(lane)], lane.answer, lane.seen) for i, lane in step.lanes.items()
-        }
-
     def _state(self, lane: Lane) -> ObjectState:
         absent = lane.frame - lane.seen
         if absent == 0:
             return ObjectState.TRACKING
         return ObjectState.OCCLUDED if absent <= self._patience else ObjectState.LOST
 
-    def _apply(self, step: Step, prompt: Prompt) -> None:
-        match prompt:
-            case Reset():
-                step.lanes.clear()
-            case Remove(object_id=object_id):
-                if step.lanes.pop(object_id, None) is None:
-                    raise EngineError("UNKNOWN_OBJECT", f"there is no object {object_id} to remove")
-            case Text():
-                raise EngineError(
-                    "UNSUPPORTED", f"{self.model.name} does not read words; click, draw a box or a mask"
-                )
-            case Mask():
-                self._adopt(self._lane(step, prompt), prompt)
-            case Points() | Box():
-                self._click(self._lane(step, prompt), prompt)
-
-    def _lane(self, step: Step, prompt: Points | Box | Mask) -> Lane:
-        """The lane of the prompt's object; a new one when the object is new."""
-        lane = step.lanes.get(prompt.object_id)
-        prompts.check(prompt, new=lane is None)
-        if lane is None:
-            if len(step.lanes) >= self._max_objects:
-                raise EngineError("TOO_MANY_OBJECTS", f"at most {self._max_objects} objects can be followed")
-            memory = Memory(self._limits)
-            index = step.frame.index
-            lane = Lane(prompt.object_id, index, step.features, memory, seen=index, first=True)
-            lane.conditioned = self.model.stages.unremembered(step.features)
-            step.lanes[prompt.object_id] = lane
-        return lane
-
-    def _click(self, lane: Lane, prompt: Points | Box) -> None:
-        points = prompts.labelled(prompt)
-        if isinstance(prompt, Points) and not prompt.replace:
-            points = (*lane.points, *points)
-        if len(points) > prompts.MAX_POINTS:
-            raise EngineError(
-                "BAD_PROMPT", f"expected at most {prompts.MAX_POINTS} points on a frame, got {len(points)}"
-            )
-        clicks = prompts.clicks(points, self.model.image_size, self.model.device)
-        assert lane.conditioned is not None
-        lane.decoded = self.model.stages.decode(
-            lane.conditioned, [lane.features], clicks, self._prior(lane, clicks), lane.first
-        )
-        lane.points, lane.prompted = points, True
-
-    def _prior(self, lane: Lane, clicks: Clicks) -> torch.Tensor | None:
-        """The mask prompt that goes with clicks: what was last decoded, or the clicks drawn."""
-        if lane.decoded is not None:
-            return lane.decoded.filled.clamp(-PRIOR_CLAMP, PRIOR_CLAMP)
-        if not self.model.preset.dense_prompts:
-            return None
-        size = self.model.net.sam_prompt_encoder.mask_input_size[0]
-        return dense_prompt(clicks.coords[0] / self.model.image_size, clicks.labels[0], size)
-
-    def _adopt(self, lane: Lane, prompt: Mask) -> None:
-        mask = prompts.mask_input(prompt, self.model.image_size, self.model.device)
-        lane.decoded = self.model.stages.adopt(lane.features, mask)
-        lane.points, lane.prompted = (), True
-
-
-def _tensors(track: Track) -> Iterator[torch.Tensor]:
-    yield from track.memory.tensors()
-    yield from (track.answer.logits, track.answer.filled, track.answer.pointer, track.answer.score)
+    def _tensors(self) -> Iterator[torch.Tensor]:
+        for track in self._tracks.values():
+            yield from track.memory.tensors()
+            yield from track.story.tensors()
+            yield from (track.answer.logits, track.answer.filled, track.answer.pointer, track.answer.score)
+        for replay in self._replays.values():
+            yield from replay.tensors()
+        for gone in self._gone.values():
+            yield from gone.tensors()
+        yield from self._history.tensors()

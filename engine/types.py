@@ -65,12 +65,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Clicks on one object. They accumulate on the clicked frame unless `replace`."""
+    """Clicks on one object. They accumulate on the clicked frame unless `replace`.
+
+    Here and below `frame_index` is the frame that the person saw, None for the newest. One that the tracker
+    no longer keeps is refused as FRAME_EXPIRED, or taken to mean the newest where `reanchor` allows it.
+    """
 
     object_id: int
     points: tuple[Point, ...]
     replace: bool = False
     frame_index: int | None = None
+    reanchor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Box:
     y1: float
     points: tuple[Point, ...] = ()
     frame_index: int | None = None
+    reanchor: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +102,25 @@ class Mask:
     object_id: int
     mask: NDArray[np.bool_]
     frame_index: int | None = None
+    reanchor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Remember what the object looks like on a frame, as if it had been prompted there."""
+
+    object_id: int
+    frame_index: int | None = None
+    reanchor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Forget what the object looked like before a frame, and go on from its mask there."""
+
+    object_id: int
+    frame_index: int | None = None
+    reanchor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +134,39 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Forget one object; its id may be used again afterwards."""
+    """Take one object away; its id may be used again afterwards."""
+
+    object_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring a removed object back, as if it had not been removed."""
+
+    object_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Take back what was last done to an object; what made it takes the object away."""
+
+    object_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """Do again what was last undone."""
 
     object_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Forget every object of the stream."""
+    """Forget every object of the stream for good."""
 
 
-Prompt = Points | Box | Mask | Text | Remove | Reset
+Placed = Points | Box | Mask | Pin | Restart
+Prompt = Placed | Text | Remove | Restore | Undo | Redo | Reset
 
 
 class ObjectState(StrEnum):
@@ -155,10 +202,16 @@ class MaskSet:
     """Every object of a stream on one frame, ascending by object id. Complete in itself.
 
     `timings` are seconds by stage ("encode", "track", "prompt", "total", ...).
-    `rejected` are prompts that could not be carried out, with the reason; the others were.
+    `rejected` are prompts that could not be carried out, with the reason.
+    `pending` are prompts, of this step or earlier ones, whose effect does not show yet: they were made on an
+    earlier frame, and their object is being followed from there to here. A prompt that was neither rejected
+    nor is pending any more shows in `objects`.
+    `reanchored` are prompts of this step that were carried out here because their frame is kept no more.
     """
 
     frame_index: int
     objects: tuple[ObjectMask, ...]
     timings: Mapping[str, float] = field(default_factory=dict)
     rejected: tuple[tuple[Prompt, EngineError], ...] = ()
+    pending: tuple[Prompt, ...] = ()
+    reanchored: tuple[Prompt, ...] = ()

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from engine.history import SECONDS
 from engine.lanes import step_many
 from engine.models import Model
 from engine.tracker import PATIENCE, Tracker
@@ -27,6 +28,7 @@ from engine.types import EngineError, Frame, MaskSet, Point, Points, Prompt
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+PREVIEWS = 4  # of one stream that may wait
 MAX_ROUND = 8  # streams in one batch; more wait for the next round
 BACKGROUND_WAIT_S = 0.5  # a background step that waited this long joins the live ones: it must not starve
 WARM_UP_S = 5.0
@@ -36,6 +38,14 @@ WARM_UP_S = 5.0
 class _Piece:
     work: Callable[[Model], Any]
     future: Future[Any]
+
+
+@dataclass(slots=True, eq=False)
+class _Preview:
+    lane: Lane
+    tracker: Tracker
+    prompts: Sequence[Prompt]
+    future: Future[MaskSet]
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +81,14 @@ class Lane:
         """
         return self._worker._submit(self, frame, prompts, live)
 
+    def preview(self, prompts: Sequence[Prompt]) -> Future[MaskSet]:
+        """Ask what `prompts` would give on the frame that they name (`Tracker.preview`); goes before steps.
+
+        Raises:
+            EngineError: BUSY while PREVIEWS of this stream wait, CLOSED after `close` or `Worker.stop`.
+        """
+        return self._worker._preview(self, prompts)
+
     def close(self) -> None:
         """Cancel the step that waits, if any, and forget the objects. May be called twice."""
         self._worker._close(self)
@@ -88,6 +106,7 @@ class Worker:
         self._wake = threading.Condition()
         self._waiting: deque[_Request] = deque()
         self._pieces: deque[_Piece] = deque()
+        self._previews: deque[_Preview] = deque()
         self._lanes: set[Lane] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -117,6 +136,7 @@ class Worker:
         pin_first: bool = True,
         max_objects: int = 16,
         patience: int = PATIENCE,
+        history: float = SECONDS,
     ) -> Lane:
         """A new stream with a tracker of its own; the options are the tracker's.
 
@@ -129,6 +149,7 @@ class Worker:
             pin_first=pin_first,
             max_objects=max_objects,
             patience=patience,
+            history=history,
         )
         lane = Lane(self, tracker)
         with self._wake:
@@ -157,9 +178,14 @@ class Worker:
         """Cancel what waits, finish the round under way, end the thread. May be called twice."""
         with self._wake:
             self._stopping = True
-            cancelled: list[_Request | _Piece] = [*self._waiting, *self._pieces]
+            cancelled: list[_Request | _Piece | _Preview] = [
+                *self._waiting,
+                *self._pieces,
+                *self._previews,
+            ]
             self._waiting.clear()
             self._pieces.clear()
+            self._previews.clear()
             self._lanes.clear()
             self._wake.notify_all()
         for request in cancelled:
@@ -183,12 +209,25 @@ class Worker:
             self._wake.notify_all()
         return future
 
+    def _preview(self, lane: Lane, prompts: Sequence[Prompt]) -> Future[MaskSet]:
+        future: Future[MaskSet] = Future()
+        with self._wake:
+            if lane not in self._lanes or lane._tracker is None:
+                raise EngineError("CLOSED", "this stream has been closed")
+            if sum(waiting.lane is lane for waiting in self._previews) >= PREVIEWS:
+                raise EngineError("BUSY", f"{PREVIEWS} previews of this stream wait already")
+            self._previews.append(_Preview(lane, lane._tracker, tuple(prompts), future))
+            self._wake.notify_all()
+        return future
+
     def _close(self, lane: Lane) -> None:
         with self._wake:
             self._lanes.discard(lane)
             lane._tracker = None
-            cancelled = [r for r in self._waiting if r.lane is lane]
+            cancelled: list[_Request | _Preview] = [r for r in self._waiting if r.lane is lane]
+            cancelled += [r for r in self._previews if r.lane is lane]
             self._waiting = deque(r for r in self._waiting if r.lane is not lane)
+            self._previews = deque(r for r in self._previews if r.lane is not lane)
         for request in cancelled:
             request.future.cancel()
 
@@ -214,7 +253,7 @@ class Worker:
     def _next_round(self) -> list[_Request] | None:
         """Wait for requests and take a round of them; None when the worker stops."""
         with self._wake:
-            while not self._waiting and not self._pieces and not self._stopping:
+            while not (self._waiting or self._pieces or self._previews or self._stopping):
                 self._wake.wait()
             if self._stopping:
                 return None
@@ -227,6 +266,7 @@ class Worker:
         requests = self._next_round()
         if requests is None:
             return False
+        self._show_previews()
         self._piece(model)
         try:
             jobs = [(r.tracker, r.frame, r.prompts) for r in requests]
@@ -242,6 +282,15 @@ class Worker:
                 request.future.set_result(result)
         return True
 
+    def _show_previews(self) -> None:
+        with self._wake:
+            previews, self._previews = self._previews, deque()
+        for preview in previews:
+            if preview.future.set_running_or_notify_cancel():
+                try:
+                    preview.future.set_result(preview.tracker.preview(preview.prompts))
+                except Exception as error:
+                    preview.future.set_exception(error)
 
     def _piece(self, model: Model) -> None:
         with self._wake:

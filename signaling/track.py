@@ -101,7 +101,10 @@ def make_tracker(settings: Settings) -> Tracker:
     from signaling.boot import boot_model
 
     return Tracker(
-        boot_model(settings), max_cond_frames=settings.max_cond_frames, max_objects=settings.max_objects
+        boot_model(settings),
+        max_cond_frames=settings.max_cond_frames,
+        max_objects=settings.max_objects,
+        history=0,
     )
 
 

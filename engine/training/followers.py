@@ -39,7 +39,7 @@ class TrackerFollower:
     """The engine's tracker, each object started by its box or by one click in the middle of it."""
 
     def __init__(self, model: Model, first: First) -> None:
-        self._tracker = Tracker(model, max_objects=64)
+        self._tracker = Tracker(model, max_objects=64, history=0)
         self._first = first
         self._names: dict[int, str] = {}
         self._frame = 0

@@ -48,7 +48,7 @@ class Livemask:
     name = "livemask"
 
     def __init__(self, model: Model, pictures: Sequence[Picture], masks: Sequence[Masks]) -> None:
-        self._tracker = Tracker(model, max_objects=len(masks))
+        self._tracker = Tracker(model, max_objects=len(masks), history=0)
         self._pictures = pictures
         self._prompts = [Mask(i, mask) for i, mask in enumerate(masks, 1)]
 

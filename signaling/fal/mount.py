@@ -32,7 +32,7 @@ def fal_service(settings: Settings, worker: Worker, fal: FalSettings) -> FalServ
     return FalService(
         replace(fal, require_key=required),
         open_lane=lambda: worker.open(
-            max_cond_frames=settings.max_cond_frames, max_objects=settings.max_objects
+            max_cond_frames=settings.max_cond_frames, max_objects=settings.max_objects, history=0
         ),
         call=worker.call,
         ready=lambda: worker.ready,

@@ -206,3 +206,27 @@ def test_closing_frees_the_objects(engine: Worker) -> None:
     tracker = weakref.ref(stream._tracker)
     stream.close()
     wait_for(lambda: gc.collect() >= 0 and tracker() is None)
+
+
+def test_a_preview_goes_before_steps_and_changes_nothing(engine: Worker, gate: Gate, model: Model) -> None:
+    streams = [engine.open(), engine.open()]
+    holding = streams[0].submit(FRAMES[0])
+    assert gate.entered.wait(60)
+    step = streams[1].submit(FRAMES[0])
+    previews = [streams[0].preview(CLICK) for _ in range(worker.PREVIEWS)]
+    with pytest.raises(EngineError) as caught:
+        streams[0].preview(CLICK)
+    assert caught.value.code == "BUSY"
+    gone = streams[1].preview(CLICK)
+    streams[1].close()
+    gate.open.set()
+    assert holding.result(60).objects == ()
+    shown = [preview.result(60).objects[0].mask for preview in previews]
+    expected = Tracker(model).step(FRAMES[0], CLICK).objects[0].mask
+    assert all(np.array_equal(mask, expected) for mask in shown)
+    assert step.cancelled()
+    assert gone.cancelled()
+    assert streams[0].submit(FRAMES[1]).result(60).objects == ()
+    with pytest.raises(EngineError) as caught:
+        streams[1].preview(CLICK)
+    assert caught.value.code == "CLOSED"

@@ -1,0 +1,140 @@
+"""The last seconds of one stream: each frame's image features, and what every object remembered before it.
+
+With them a prompt can be carried out on the picture that a person saw, and its object followed again from
+there without another look at the pictures. Bounded in time and in number. Knows no network, no prompt and no
+id: an object goes by the serial number of its story.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from engine.memory import Memory
+from engine.stages import Features
+from engine.types import EngineError, Frame
+
+SECONDS = 2.0
+FRAMES = 60  # at most, whatever their rate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """What one object remembered before a frame, and the last frame it had been seen on."""
+
+    memory: Memory
+    seen: int
+
+    def aged(self, frame: int) -> Held:
+        """The same before `frame`, frames later."""
+        return Held(self.memory.aged(frame), self.seen)
+
+    def lasting(self) -> Held:
+        """What is left of it however late."""
+        return Held(self.memory.lasting(), self.seen)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """One frame that was processed. `before` is by serial number and is corrected when the past is."""
+
+    index: int
+    captured_at: float
+    height: int
+    width: int
+    features: Features
+    before: dict[int, Held]
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield from (self.features.top, *self.features.high)
+        for held in self.before.values():
+            yield from held.memory.tensors()
+
+
+class History:
+    """Moments, oldest first.
+
+    Args:
+        seconds: how far back it reaches; 0 keeps nothing.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self._moments: list[Moment] = []
+        self._newest = -1
+
+    @property
+    def oldest(self) -> int:
+        """The oldest frame that is kept; one beyond the newest when none is."""
+        return self._moments[0].index if self._moments else self._newest + 1
+
+    def tensors(self) -> Iterator[Tensor]:
+        for moment in self._moments:
+            yield from moment.tensors()
+
+    def keep(self, frame: Frame, features: Features, before: dict[int, Held], needed: int) -> None:
+        """Add the newest frame and let go of what is too old, but not of frames from `needed` on.
+
+        Args:
+            before: what each object remembered before the frame, by serial number.
+        """
+        self._newest = frame.index
+        if self.seconds > 0:
+            size = frame.height, frame.width
+            self._moments.append(Moment(frame.index, frame.captured_at, *size, _own(features), before))
+        since = frame.captured_at - self.seconds
+        surplus = len(self._moments) - FRAMES
+        self._moments = [
+            m
+            for i, m in enumerate(self._moments)
+            if (i >= surplus and m.captured_at >= since) or m.index >= needed
+        ]
+
+    @property
+    def newest(self) -> Moment | None:
+        return self._moments[-1] if self._moments else None
+
+    def find(self, frame: int) -> Moment | None:
+        """The moment of a frame, if it is kept."""
+        place = bisect_left(self._moments, frame, key=lambda m: m.index)
+        found = self._moments[place] if place < len(self._moments) else None
+        return found if found is not None and found.index == frame else None
+
+    def next(self, frame: int) -> Moment | None:
+        """The first moment after a frame."""
+        place = bisect_left(self._moments, frame + 1, key=lambda m: m.index)
+        return self._moments[place] if place < len(self._moments) else None
+
+    def expired(self, frame: int) -> EngineError:
+        """Why nothing can be done on a frame that is not kept."""
+        newest = self.newest
+        if newest is None:
+            return EngineError("FRAME_EXPIRED", f"frame {frame} is not kept: no past frames are")
+        seconds, frames = newest.captured_at - self._moments[0].captured_at, newest.index - self.oldest
+        return EngineError(
+            "FRAME_EXPIRED",
+            f"frame {frame} is {newest.index - frame} frames old; kept are {frames} "
+            f"({seconds:.1f} s), from frame {self.oldest} on",
+        )
+
+    def rewrite(self, serial: int, since: int, past: Mapping[int, Held]) -> None:
+        """From frame `since` on one object remembered this and nothing else."""
+        for moment in self._moments[bisect_left(self._moments, since, key=lambda m: m.index) :]:
+            moment.before.pop(serial, None)
+            if moment.index in past:
+                moment.before[serial] = past[moment.index]
+
+    def forget_objects(self) -> None:
+        """Keep the features alone."""
+        for moment in self._moments:
+            moment.before.clear()
+
+
+def _own(features: Features) -> Features:
+    """Without the rest of the batch that they were a part of."""
+    maps = (features.top, *features.high)
+    top, *high = (m if m.untyped_storage().nbytes() == m.nbytes else m.clone() for m in maps)
+    return Features(top, tuple(high))
