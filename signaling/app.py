@@ -15,26 +15,44 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from engine.worker import Worker
+from signaling.archive import Archive
 from signaling.cameras import read_cameras
 from signaling.errors import on_exception, on_http_exception
 from signaling.fal.mount import CORS_EXPOSED, CORS_METHODS
 from signaling.fal.routes import fal_routes
 from signaling.fal.service import FalService
 from signaling.metrics import Metrics
-from signaling.routes import cameras, health, page, sessions
+from signaling.routes import (
+    cameras,
+    health,
+    page,
+    pictures,
+    prompts,
+    recordings,
+    results,
+    sessions,
+    viewers,
+    whip,
+)
 from signaling.security import Guard
 from signaling.sessions import Registry
 from signaling.settings import Settings
 from signaling.sources import Sources
 from signaling.standing import keep_standing
 from signaling.state import AppState
+from signaling.viewers import Viewers
 from stream.bucket import Bucket
 from stream.encoders import pick_h264
+from stream.network import use_ports
 
 STOP_SECONDS = 3.0
 # The page comes last: it takes every path that is left.
-OWN_ROUTES = (*health.routes, *sessions.routes, *cameras.routes, *page.routes)
-PROTECTED = ("/sessions", "/metrics", "/cameras", "/whip", "/whep")
+OWN_ROUTES = tuple(
+    route
+    for module in (health, sessions, prompts, results, viewers, pictures, recordings, cameras, whip, page)
+    for route in module.routes
+)
+PROTECTED = ("/sessions", "/metrics", "/cameras", "/whip", "/whep", "/recordings")
 
 
 def create_app(settings: Settings, worker: Worker, fal: FalService | None = None) -> Starlette:
@@ -53,7 +71,7 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
                 allow_origins=settings.allowed_origins,
                 allow_methods=CORS_METHODS,
                 allow_headers=["*"],
-                expose_headers=["location", "retry-after", *CORS_EXPOSED],
+                expose_headers=["location", "retry-after", "etag", "link", *CORS_EXPOSED],
             ),
             Middleware(Guard, settings=settings, protected=_protected),
         ],
@@ -68,6 +86,8 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
         fal=fal,
         sources=Sources(settings, named),
         h264=pick_h264(settings.h264_encoder),
+        viewers=Viewers(settings.max_viewers),
+        archive=Archive(settings),
         offers=Bucket(settings.offers_per_second, burst=2 * settings.offers_per_second),
     )
     return app
@@ -81,6 +101,8 @@ def _protected(path: str) -> bool:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     state: AppState = app.state.livemask
     state.worker.start()
+    ports = state.settings.udp_ports
+    give_ports_back = use_ports(asyncio.get_running_loop(), ports) if ports else None
     standing = asyncio.create_task(keep_standing(state))
     if state.fal:
         await state.fal.start()
@@ -89,7 +111,10 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     finally:
         standing.cancel()
         await asyncio.gather(standing, return_exceptions=True)
+        await state.viewers.close_all("shutdown")
         await state.sessions.close_all("shutdown")
+        if give_ports_back:
+            give_ports_back()
         if state.fal:
             await state.fal.stop()
         await _stop(state.worker)

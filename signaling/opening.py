@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from aiortc import RTCIceServer
 from prometheus_client import Histogram
 
 from engine.types import Frame, MaskSet, Prompt
@@ -14,6 +13,7 @@ from engine.worker import Lane
 from signaling.sessions import Opened
 from signaling.sources import Made
 from signaling.state import AppState
+from signaling.turn import reach
 from stream.live import Live
 from stream.options import Offer
 from stream.peer import Peer
@@ -87,19 +87,14 @@ def engine_step(lane: Lane, seconds: Histogram) -> Step:
     return step
 
 
-def ice_servers(state: AppState) -> tuple[RTCIceServer, ...]:
-    """For our own candidates."""
-    return tuple(RTCIceServer(urls=url) for url in state.settings.ice_servers)
-
-
 def _peer(state: AppState, session_id: str, made: Made | None, step: Step, offer: Offer) -> Peer:
     if made is None:
-        return Peer(session_id, step, offer.options, ice_servers(state), h264=state.h264)
+        return Peer(session_id, step, offer.options, reach(state.settings), h264=state.h264)
     return Peer(
         session_id,
         step,
         offer.options,
-        ice_servers(state),
+        reach(state.settings),
         source=made.source,
         h264=state.h264,
         status=made.status,

@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signaling.errors import ApiError
+from signaling.rights import watches
 from signaling.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -115,24 +116,26 @@ class Guard:
 
     `protected` says which paths need a key: not the page, which must load before anybody can enter one, and
     not the health check, for probes carry none.
-    The name of the key that was used is left in `scope["state"]["key"]`.
+    The name of the key that was used is left in `scope["state"]["key"]`, and in `["may_prompt"]` whether it
+    does more than watch.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, protected: Callable[[str], bool]) -> None:
         self._app, self._settings, self._protected = app, settings, protected
         self._keys = ApiKeys(settings.api_keys)
+        self._view_keys = ApiKeys(settings.view_keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         try:
-            key = self._check(Headers(scope=scope), scope["path"])
+            key, may_prompt = self._check(Headers(scope=scope), scope.get("method", "GET"), scope["path"])
         except ApiError as error:
             return await error.response()(scope, receive, send)
-        scope.setdefault("state", {})["key"] = key
+        scope.setdefault("state", {}).update(key=key, may_prompt=may_prompt)
         await self._app(scope, receive, _with_headers(send))
 
-    def _check(self, headers: Headers, path: str) -> str | None:
+    def _check(self, headers: Headers, method: str, path: str) -> tuple[str | None, bool]:
         host = headers.get("host", "")
         if not host_allowed(host, self._settings):
             raise ApiError(421, "HOST_NOT_ALLOWED", f"Host {host!r} is not this service; see --allowed-hosts")
@@ -142,16 +145,19 @@ class Guard:
         if not fetch_site_allowed(headers, self._settings):
             raise ApiError(403, "ORIGIN_NOT_ALLOWED", "requests of other sites' pages are not allowed")
         if not self._keys or not self._protected(path):
-            return None
+            return None, True
         key = self._keys.match(headers.get("authorization"))
-        if key is None:
+        watcher = self._view_keys.match(headers.get("authorization"))
+        if key is None and watcher is None:
             raise ApiError(
                 401,
                 "UNAUTHORIZED",
                 "this service needs an API key: Authorization: Bearer KEY",
                 {"www-authenticate": 'Bearer realm="livemask"'},
             )
-        return key
+        if key is None and not watches(method, path):
+            raise ApiError(403, "FORBIDDEN", "this key may watch and nothing else")
+        return key or watcher, key is not None
 
 
 def _with_headers(send: Send) -> Send:

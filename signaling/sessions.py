@@ -101,18 +101,19 @@ class Registry:
             opened.peer.close("shutdown")
         return session_id, opened.answer
 
-    def find(self, session_id: str) -> Runner | None:
-        """What runs a session."""
-        entry = self._entries.get(session_id)
-        return entry.opened.peer if entry else None
+    def find(self, named: str) -> Runner | None:
+        """What runs a session, by its id or, the oldest of them, by its name."""
+        entry = self._entries.get(named)
+        if entry is not None:
+            return entry.opened.peer
+        return next(
+            (each for each in self.peers() if each.live is not None and each.live.name == named), None
+        )
 
     def live(self, named: str) -> Live | None:
-        """A session by its id or, the oldest of them, by its name."""
+        """A session by its id or name."""
         runner = self.find(named)
-        if runner is not None:
-            return runner.live
-        lives = [each.live for each in self.peers()]
-        return next((live for live in lives if live is not None and live.name == named), None)
+        return runner.live if runner else None
 
     async def ended_because(self, session_id: str) -> str:
         """Wait for the end of a session that runs; gives its reason."""
@@ -122,9 +123,10 @@ class Registry:
         """What runs each session, oldest first."""
         return [entry.opened.peer for entry in self._entries.values()]
 
-    async def close(self, session_id: str, reason: str) -> bool:
-        """End a session and wait until everything of it is freed; False when there is none."""
-        entry = self._entries.get(session_id)
+    async def close(self, named: str, reason: str) -> bool:
+        """End a session, by id or name, and wait until all of it is freed; False when there is none."""
+        runner = self.find(named)
+        entry = self._entries.get(runner.session_id) if runner else None
         if entry is None:
             return False
         entry.opened.peer.close(reason)

@@ -36,6 +36,18 @@ def _networks(value: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part) for part in _texts(value))
 
 
+def _addresses(value: str) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_address(part)) for part in _texts(value))
+
+
+def _ports(value: str) -> range:
+    first, _, last = value.partition("-")
+    ports = range(int(first), int(last or first) + 1)
+    if not ports or ports[0] < 1 or ports[-1] > 65535:
+        raise ValueError
+    return ports
+
+
 def _setting(default: Any, help: str, parse: type | Any = str) -> Any:
     return field(default=default, metadata={"help": help, "parse": parse})
 
@@ -77,13 +89,22 @@ class Settings:
         (), "comma-separated beginnings of rtsp:, rtmp: and srt: URLs that sessions may be pushed to", _texts
     )
     view_keys: tuple[str, ...] = _setting((), "comma-separated API keys that may watch, not prompt", _texts)
+    max_viewers: int = _setting(32, "viewers at once, of all sessions together", int)
+    turn_secret: str | None = _setting(None, "secret shared with the TURN servers; better by environment")
+    turn_lifetime: float = _setting(600.0, "seconds that TURN credentials are good for", float)
+    udp_ports: range | None = _setting(None, "UDP ports for media, FIRST-LAST; default: any", _ports)
+    advertised_addresses: tuple[str, ...] = _setting(
+        (),
+        "comma-separated IP addresses that peers find this server under (NAT, Docker)",
+        _addresses,
+    )
     h264_encoder: str = _setting("auto", "auto, libx264 or h264_nvenc")
     log_level: str = _setting("info", ", ".join(LOG_LEVELS))
 
     def __post_init__(self) -> None:
         self._require(self.max_cond_frames >= 2, "max_cond_frames", "at least 2")
         self._require(0 <= self.port <= 65535, "port", "0 to 65535")
-        for name in ("max_objects", "max_sessions"):
+        for name in ("max_objects", "max_sessions", "max_viewers", "turn_lifetime"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
         self._require(self.offers_per_second > 0, "offers_per_second", "more than 0")
         self._require(self.max_duration >= 0, "max_duration", "0 or more")
@@ -99,6 +120,8 @@ class Settings:
         for key in (*self.api_keys, *self.view_keys):
             if len(key) < 16:
                 raise SettingsError("api_keys: a key must have at least 16 characters")
+        if self.view_keys and not self.api_keys:
+            raise SettingsError("view_keys: without api_keys everybody may do everything")
         if not self.loopback and not self.api_keys:
             raise SettingsError(
                 f"host {self.host} is reachable from the network, so an API key is needed: "

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from engine.worker import Worker
+from signaling.archive import Archive
 from signaling.fal.service import FalService
 from signaling.metrics import Metrics
 from signaling.sessions import Registry
 from signaling.settings import Settings
 from signaling.sources import Sources
+from signaling.viewers import Viewers
 from stream.bucket import Bucket
 
 
@@ -26,6 +28,8 @@ class AppState:
     offers: Bucket
     sources: Sources
     h264: str
+    viewers: Viewers
+    archive: Archive
     fal: FalService | None = None
 
 

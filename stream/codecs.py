@@ -55,6 +55,7 @@ class Bitrate:
     def __init__(self) -> None:
         self._start = START_AT_VGA
         self._size: tuple[int, int] | None = None
+        self._estimate: int | None = None
         self.target = START_AT_VGA
 
     def fit(self, width: int, height: int) -> None:
@@ -62,9 +63,12 @@ class Bitrate:
         if self._size != (width, height):
             self._size = (width, height)
             self._start = self.target = start_bitrate(width, height)
+            if self._estimate is not None:
+                self.follow(self._estimate)
 
     def follow(self, estimate: int) -> None:
         """Take the receiver's estimate, from a quarter to two and a half times the start."""
+        self._estimate = estimate
         self.target = min(max(estimate, self._start // 4), self._start * 5 // 2)
 
     def outgrown(self, codec: VideoCodecContext, frame: av.VideoFrame) -> bool:

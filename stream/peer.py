@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
-from aiortc import RTCDataChannel, RTCIceServer
+from aiortc import RTCDataChannel
 
 from stream.channels import Channels
 from stream.connection import Connection, Parts
 from stream.encoders import X264
 from stream.live import SHOWN, Live
+from stream.network import Reach
 from stream.options import SessionOptions
 from stream.outputs.seat import Seat
 from stream.session import Session, Step
@@ -36,7 +37,7 @@ class Peer:
         session_id: told to the client.
         step: the engine, for this session's objects.
         options: what the client asked for.
-        ice_servers: for our own candidates; none by default, host candidates suffice for a server.
+        reach: how clients reach us; directly if not given.
         source: a source of the server; None for the client's own camera, or the sample.
         h264: the H264 encoder.
         name, status, on_demand: of `source`, as `Live`'s.
@@ -47,7 +48,7 @@ class Peer:
         session_id: str,
         step: Step,
         options: SessionOptions | None = None,
-        ice_servers: tuple[RTCIceServer, ...] = (),
+        reach: Reach | None = None,
         *,
         source: Source | None = None,
         h264: str = X264,
@@ -66,7 +67,7 @@ class Peer:
         self._name = name
         self._seat = Seat()
         self._channels: Channels | None = None
-        self._connection = Connection(f"session {session_id}", ice_servers, self._on_channel)
+        self._connection = Connection(f"session {session_id}", reach, self._on_channel)
 
     @property
     def session(self) -> Session | None:

@@ -1,0 +1,366 @@
+"""What leaves a session for others than the one who opened it, through the whole service."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from PIL import Image
+from rtsp import free_port
+from signaling_service import Service, serving, until
+from websockets.asyncio.client import connect
+
+from engine.models import Model
+from engine.worker import Worker
+from signaling.settings import Settings
+from stream.wire import Message
+
+FULL, VIEW = "full-key-0123456789", "view-key-0123456789"
+CLICK = {"prompts": [{"x": 50, "y": 50, "object_id": 5}], "width": 640, "height": 480}
+
+
+async def sample(service: Service) -> str:
+    """A session on the built-in clip that nobody watches; its id."""
+    answer = await service.http.post("/sessions", json={"source": "sample"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+class Player:
+    """A WHEP player: receives and nothing else."""
+
+    def __init__(self, connection: RTCPeerConnection) -> None:
+        self.connection = connection
+        self.frames: list[np.ndarray] = []
+        self.location = ""
+        self.headers = httpx.Headers()
+        self._task: asyncio.Task[None] | None = None
+
+    def play(self) -> None:
+        (receiver,) = self.connection.getReceivers()
+
+        async def watch() -> None:
+            while True:
+                try:
+                    frame = await receiver.track.recv()
+                except MediaStreamError:
+                    return
+                self.frames.append(frame.to_ndarray(format="rgb24"))
+
+        self._task = asyncio.create_task(watch())
+
+    async def close(self) -> None:
+        await self.connection.close()
+        if self._task is not None:
+            await self._task
+
+
+@asynccontextmanager
+async def player(service: Service, session: str, **headers: str) -> AsyncIterator[Player]:
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTransceiver("video", "recvonly")
+    await connection.setLocalDescription(await connection.createOffer())
+    answer = await service.http.post(
+        f"/whep/{session}",
+        content=connection.localDescription.sdp,
+        headers={"content-type": "application/sdp", **headers},
+    )
+    assert answer.status_code == 201, answer.text
+    playing = Player(connection)
+    playing.location, playing.headers = answer.headers["location"], answer.headers
+    await connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+    playing.play()
+    try:
+        yield playing
+    finally:
+        await playing.close()
+
+
+async def test_viewers_share_one_encoding_and_a_late_one_sees_at_once(service: Service) -> None:
+    session = await sample(service)
+    live = service.registry.live(session)
+    assert live is not None
+    async with player(service, session) as first:
+        await until(lambda: len(first.frames) >= 3)
+        async with player(service, session) as late:
+            assert late.headers["etag"]
+            await until(lambda: len(late.frames) >= 3)
+            ((codec, tier),) = live.broadcast.renditions
+            assert (codec, tier) == ("video/h264", "main")
+            assert live.broadcast.viewers == 2
+            assert late.frames[0].shape == (480, 640, 3)
+            assert late.frames[0].std() > 20  # a picture, not what a decoder makes of half of one
+            assert (await service.http.patch(late.location, content="x")).status_code == 405
+            assert (await service.http.delete(late.location)).status_code == 200
+            await until(lambda: live.broadcast.viewers == 1)
+            assert (await service.http.delete(late.location)).status_code == 404
+        seen = len(first.frames)
+        await until(lambda: len(first.frames) > seen + 3)  # nobody else's leaving is noticed
+    assert (await service.http.delete(f"/sessions/{session}")).status_code == 204
+
+
+async def test_viewers_end_with_their_session(service: Service) -> None:
+    session = await sample(service)
+    async with player(service, session) as watching:
+        await until(lambda: len(watching.frames) >= 1)
+        await service.http.delete(f"/sessions/{session}")
+        await until(lambda: watching.connection.connectionState == "closed")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"v=0\r\n", "application/sdp", 400),
+        (b"\xff", "application/sdp", 400),
+        (b"{}", "application/json", 415),
+        (b"v=0\r\n" + b"a" * 70000, "application/sdp", 413),
+    ],
+)
+async def test_a_bad_offer_of_a_player_is_refused(
+    service: Service, body: bytes, kind: str, status: int
+) -> None:
+    session = await sample(service)
+    for path in (f"/whep/{session}", "/whip/desk"):
+        answer = await service.http.post(path, content=body, headers={"content-type": kind})
+        assert answer.status_code == status
+    unknown = await service.http.post("/whep/none", content=b"", headers={"content-type": "application/sdp"})
+    assert unknown.status_code == 404
+    assert (await service.http.options("/whip/desk")).headers["accept-post"] == "application/sdp"
+
+
+async def test_prompts_over_http_are_those_of_the_data_channel(service: Service) -> None:
+    session = await sample(service)
+    path = f"/sessions/{session}/prompts"
+    ack = (await service.http.post(path, json={**CLICK, "request_id": "r7"})).json()
+    assert (ack["type"], ack["request_id"], ack["object_ids"]) == ("ack", "r7", [5])
+    assert ack["timings"]["total"] > 0
+    wrong = {"prompts": [{"x": 9999, "y": 1}], "width": 640, "height": 480}
+    for body, status, code in (
+        (wrong, 400, "OUT_OF_RANGE"),
+        ({"remove": 99}, 400, "UNKNOWN_OBJECT"),
+        ({"prompt": "the red one"}, 400, "UNSUPPORTED"),
+    ):
+        answer = await service.http.post(path, json=body)
+        assert (answer.status_code, answer.json()["error_type"]) == (status, code)
+    assert (await service.http.post(path, content=b"x")).status_code == 415
+    assert (await service.http.post("/sessions/none/prompts", json=CLICK)).status_code == 404
+
+
+async def test_results_come_as_events_and_over_a_websocket(service: Service) -> None:
+    session = await sample(service)
+    await service.http.post(f"/sessions/{session}/prompts", json=CLICK)
+    path = f"/sessions/{session}/results"
+    events = asyncio.create_task(read_events(service, f"{path}?rle=false"))
+    async with connect(service.url.replace("http", "ws") + path) as socket:
+        told = [json.loads(await socket.recv()) for _ in range(6)]
+        assert told[0]["type"] == "state"
+        results = [message for message in told if message["type"] == "result"]
+        assert [found["object_id"] for found in results[-1]["objects"]] == [5]
+        assert results[-1]["objects"][0]["rle"]["size"] == [480, 640]
+        await service.http.delete(f"/sessions/{session}")
+        async for _ in socket:
+            pass
+        assert socket.close_code == 1000
+    kinds = await asyncio.wait_for(events, 30)
+    assert kinds[0][0] == "state"
+    assert kinds[-1][0] == "end"
+    found = [message for kind, message in kinds if kind == "result"]
+    assert all("rle" not in each for message in found for each in message["objects"])
+    numbers = [message["frame_index"] for message in found]
+    assert numbers == sorted(set(numbers))
+    assert (await service.http.get("/sessions/none/results")).status_code == 404
+
+
+async def read_events(service: Service, path: str) -> list[tuple[str, Message]]:
+    """Every event until the end of the stream."""
+    found: list[tuple[str, Message]] = []
+    kind = ""
+    async with service.http.stream("GET", path) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        async for line in response.aiter_lines():
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                found.append((kind, json.loads(line.removeprefix("data: "))))
+    return found
+
+
+async def test_snapshots_and_mjpeg_show_the_masked_picture(service: Service) -> None:
+    session = await sample(service)
+    for form in ("jpg", "png"):
+        answer = await service.http.get(f"/sessions/{session}/snapshot.{form}")
+        assert answer.headers["content-type"] == f"image/{'jpeg' if form == 'jpg' else 'png'}"
+        picture = Image.open(io.BytesIO(answer.content))
+        assert picture.size == (640, 480)
+        assert np.asarray(picture).std() > 20
+    data = b""
+    async with service.http.stream("GET", f"/sessions/{session}/mjpeg?fps=15") as response:
+        boundary = response.headers["content-type"].partition("boundary=")[2]
+        async for chunk in response.aiter_bytes():
+            data += chunk
+            if data.count(f"--{boundary}".encode()) >= 4:
+                break
+    parts = data.split(f"--{boundary}\r\n".encode())[1:3]
+    for part in parts:
+        head, _, body = part.partition(b"\r\n\r\n")
+        assert b"image/jpeg" in head
+        assert Image.open(io.BytesIO(body.removesuffix(b"\r\n"))).size == (640, 480)
+    assert (await service.http.get(f"/sessions/{session}/mjpeg?fps=0")).status_code == 400
+
+
+async def test_recording_lines_up_frame_by_frame(tiny_model: Model, tmp_path: Path) -> None:
+    settings = Settings(port=0, recordings_dir=str(tmp_path), offers_per_second=100)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        session = await sample(service)
+        path = f"/sessions/{session}/recording"
+        assert (await service.http.get(path)).status_code == 404
+        assert (await service.http.post(path)).status_code == 201
+        assert (await service.http.post(path)).status_code == 409
+        await service.http.post(f"/sessions/{session}/prompts", json=CLICK)
+        recorder = (await service.http.get(path)).json()
+        async with asyncio.timeout(60):
+            while recorder["frames"] < 12:
+                await asyncio.sleep(0.1)
+                recorder = (await service.http.get(path)).json()
+        done = (await service.http.delete(path)).json()
+        assert done["ended"] == "stopped"
+        files = (await service.http.get("/recordings")).json()["recordings"]
+        assert {each["name"] for each in files} == {f"{done['name']}.mp4", f"{done['name']}.jsonl"}
+        video = (await service.http.get(f"/recordings/{done['name']}.mp4")).content
+        assert (await service.http.get("/recordings/..%2Fsecret.mp4")).status_code == 404
+        await service.http.delete(f"/sessions/{session}")
+    lines = [json.loads(line) for line in (tmp_path / f"{done['name']}.jsonl").read_text().splitlines()]
+    with av.open(io.BytesIO(video)) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == len(lines) == done["frames"]
+    for number, (frame, line) in enumerate(zip(frames, lines, strict=True)):
+        assert line["video"]["frame"] == number
+        assert frame.time == pytest.approx(line["video"]["time"], abs=1e-3)
+    assert [found["object_id"] for found in lines[-1]["objects"]] == [5]
+
+
+async def test_recording_and_pushing_are_off_unless_allowed(service: Service) -> None:
+    session = await sample(service)
+    answer = await service.http.post(f"/sessions/{session}/recording")
+    assert (answer.status_code, answer.json()["error_type"]) == (403, "NOT_ALLOWED")
+    answer = await service.http.post(f"/sessions/{session}/pushes", json={"url": "rtmp://x/live"})
+    assert (answer.status_code, answer.json()["error_type"]) == (403, "NOT_ALLOWED")
+
+
+async def test_pushing_sends_the_masked_video_to_an_allowed_url_only(tiny_model: Model) -> None:
+    port = free_port()
+    allowed = f"rtmp://127.0.0.1:{port}/live"
+    settings = Settings(port=0, push_urls=(allowed,), offers_per_second=100)
+    # An RTMP server for one publisher: FFmpeg's own, in a process that can be ended.
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LISTEN, f"{allowed}/secret", stdout=asyncio.subprocess.PIPE
+    )
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        session = await sample(service)
+        path = f"/sessions/{session}/pushes"
+        for url in (f"{allowed}1/x", "file:///tmp/x", f"{allowed}.evil/x", f"{allowed}/../x"):
+            assert (await service.http.post(path, json={"url": url})).status_code == 403
+        answer = await service.http.post(path, json={"url": f"{allowed}/secret"})
+        assert answer.status_code == 201
+        assert "secret" not in answer.text
+        out, _ = await asyncio.wait_for(server.communicate(), 60)
+        assert out == b"3\n"
+        (push,) = (await service.http.get(path)).json()["pushes"]
+        assert push["frames"] >= 3
+        assert (await service.http.delete(answer.headers["location"])).status_code == 204
+        await service.http.delete(f"/sessions/{session}")
+
+
+LISTEN = """
+import sys, av
+count = 0
+with av.open(sys.argv[1], format="flv", timeout=50, options={"listen": "1"}) as container:
+    for _ in container.decode(video=0):
+        count += 1
+        if count >= 3:
+            break
+print(count)
+"""
+
+
+async def test_the_right_to_watch_is_not_the_right_to_prompt(tiny_model: Model) -> None:
+    settings = Settings(port=0, api_keys=(FULL,), view_keys=(VIEW,), offers_per_second=100)
+    full, view = ({"authorization": f"Bearer {key}"} for key in (FULL, VIEW))
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        assert (
+            await service.http.post("/sessions", json={"source": "sample"}, headers=view)
+        ).status_code == 403
+        answer = await service.http.post("/sessions", json={"source": "sample"}, headers=full)
+        session = answer.json()["id"]
+        async with player(service, session, **view) as watching:
+            await until(lambda: len(watching.frames) >= 1)
+        assert (await service.http.get(f"/sessions/{session}", headers=view)).status_code == 200
+        for method, path in (
+            ("POST", f"/sessions/{session}/prompts"),
+            ("POST", f"/sessions/{session}/recording"),
+            ("DELETE", f"/sessions/{session}"),
+            ("POST", "/whip/desk"),
+        ):
+            answer = await service.http.request(method, path, json=CLICK, headers=view)
+            assert (answer.status_code, answer.json()["error_type"]) == (403, "FORBIDDEN")
+        assert (await service.http.get(f"/sessions/{session}")).status_code == 401
+        watched = await page_viewer(service, session, view)
+        prompted = await page_viewer(service, session, full)
+        try:
+            assert watched.answer["may_prompt"] is False
+            watched.say({"request_id": "a", **CLICK})
+            await until(lambda: watched.of("x-fal-error"))
+            assert watched.of("x-fal-error")[0]["error"] == "FORBIDDEN"
+            prompted.say({"request_id": "b", **CLICK})
+            await until(lambda: prompted.of("ack"))
+            await until(lambda: any(message["objects"] for message in watched.of("result")))
+        finally:
+            await watched.close()
+            await prompted.close()
+        await service.http.delete(f"/sessions/{session}", headers=full)
+
+
+class Page:
+    """A second page on a session: video and both channels."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.answer: Message = {}
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.connection.addTransceiver("video", "recvonly")
+        self._prompts = self.connection.createDataChannel("prompts")
+        self._results = self.connection.createDataChannel("results", ordered=False, maxRetransmits=0)
+        for channel in (self._prompts, self._results):
+            channel.on("message", lambda data: self.messages.append(json.loads(data)))
+
+    def of(self, kind: str) -> list[Message]:
+        return [message for message in self.messages if message["type"] == kind]
+
+    def say(self, message: Message) -> None:
+        self._prompts.send(json.dumps(message))
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+
+async def page_viewer(service: Service, session: str, headers: dict[str, str]) -> Page:
+    page = Page()
+    await page.connection.setLocalDescription(await page.connection.createOffer())
+    body = {"sdp": page.connection.localDescription.sdp, "type": "offer"}
+    answer = await service.http.post(f"/sessions/{session}/viewers", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    page.answer = answer.json()
+    await page.connection.setRemoteDescription(RTCSessionDescription(page.answer["sdp"], "answer"))
+    await until(lambda: page.of("ready"))
+    return page

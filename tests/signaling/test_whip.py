@@ -1,0 +1,146 @@
+"""Publishing by WHIP with the programs that people publish with: FFmpeg 8 and GStreamer."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiortc import RTCConfiguration, RTCPeerConnection
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from rtsp import PYTHON, need_gstreamer
+from signaling_service import Service, serving, until
+from test_outputs import CLICK, player
+
+from engine.models import Model
+from engine.worker import Worker
+from signaling.settings import Settings
+
+KEY = "publish-key-0123456789"
+SCRIPTS = Path(__file__).parents[1]
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate on P-256 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "publisher")])
+    now = datetime.datetime.now(datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    form, private = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+    paths[1].write_bytes(key.private_bytes(form, private, serialization.NoEncryption()))
+    return paths
+
+
+@asynccontextmanager
+async def process(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    pipe = asyncio.subprocess.PIPE
+    running = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+        running._transport.close()  # type: ignore[attr-defined]
+
+
+async def test_ffmpeg_publishes_and_a_player_watches(tiny_model: Model, tmp_path: Path) -> None:
+    settings = Settings(port=0, api_keys=(KEY,), offers_per_second=100)
+    headers = {"authorization": f"Bearer {KEY}"}
+    cert, key = certificate(tmp_path)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        command = (
+            str(SCRIPTS / "whip_publisher.py"),
+            f"{service.url}/whip/desk",
+            KEY,
+            str(cert),
+            str(key),
+            "90",
+        )
+        async with process(sys.executable, *command) as publisher:
+            await until(lambda: service.registry.live("desk") is not None, 60)
+            live = service.registry.live("desk")
+            assert live is not None
+            await until(lambda: live.stats.frames_model.count > 2, 60)
+            ack = (await service.http.post("/sessions/desk/prompts", json=CLICK, headers=headers)).json()
+            assert ack["object_ids"] == [5]
+            async with player(service, "desk", **headers) as watching:
+                await until(lambda: len(watching.frames) >= 3)
+                assert watching.frames[-1].shape == (240, 320, 3)
+            snapshot = (await service.http.get("/sessions/desk", headers=headers)).json()
+            assert (snapshot["name"], snapshot["source"], snapshot["width"]) == ("desk", "whip:desk", 320)
+            assert publisher.stdout is not None
+            line = await asyncio.wait_for(publisher.stdout.readline(), 60)
+            assert line == b"sent 90\n"
+            await until(lambda: not len(service.registry), 30)  # FFmpeg takes its leave by DELETE
+    assert service.registry.ended["deleted"] == 1
+
+
+async def test_gstreamer_publishes(service: Service) -> None:
+    need_gstreamer()
+    async with process(PYTHON, str(SCRIPTS / "gst_publisher.py"), f"{service.url}/whip/lab") as publisher:
+        assert publisher.stdout is not None
+        assert publisher.stdin is not None
+        line = await asyncio.wait_for(publisher.stdout.readline(), 60)
+        assert line == b"up\n", (await publisher.stderr.read()).decode()  # type: ignore[union-attr]
+        live = service.registry.live("lab")
+        assert live is not None
+        await until(lambda: live.stats.frames_model.count >= 5, 60)
+        publisher.stdin.close()
+        await asyncio.wait_for(publisher.wait(), 30)
+        await until(lambda: not len(service.registry))
+
+
+async def test_a_name_is_published_once_and_the_place_can_be_left(service: Service) -> None:
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTransceiver("video", "sendonly")
+    await connection.setLocalDescription(await connection.createOffer())
+    sdp, kind = connection.localDescription.sdp, {"content-type": "application/sdp"}
+    first = await service.http.post("/whip/desk", content=sdp, headers=kind)
+    again = await service.http.post("/whip/desk", content=sdp, headers=kind)
+    assert (first.status_code, first.headers["content-type"]) == (201, "application/sdp")
+    assert first.headers["etag"] == f'"{first.headers["location"].rpartition("/")[2]}"'
+    assert "a=recvonly" in first.text
+    assert (again.status_code, again.json()["error_type"]) == (409, "NAME_TAKEN")
+    assert (await service.http.patch(first.headers["location"], content="x")).status_code == 405
+    assert (await service.http.delete("/whip/other/" + first.headers["etag"][1:-1])).status_code == 404
+    assert (await service.http.delete(first.headers["location"])).status_code == 200
+    assert not len(service.registry)
+    assert (await service.http.post("/whip/b%20d", content=sdp, headers=kind)).status_code == 404
+    watcher = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    watcher.addTransceiver("video", "recvonly")
+    await watcher.setLocalDescription(await watcher.createOffer())
+    refused = await service.http.post("/whip/desk", content=watcher.localDescription.sdp, headers=kind)
+    assert refused.status_code == 400
+    await connection.close()
+    await watcher.close()
+
+
+async def test_turn_credentials_and_stun_come_in_link_headers(tiny_model: Model) -> None:
+    servers = ("stun:stun.example.org:3478", "turn:turn.example.org:3478?transport=udp")
+    settings = Settings(
+        port=0, ice_servers=servers, turn_secret="0123456789", advertised_addresses=("192.0.2.7",)
+    )
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        told = (await service.http.get("/sessions/ice-servers")).json()["ice_servers"]
+    assert [server["urls"] for server in told] == list(servers)
+    assert "username" not in told[0]
+    assert int(told[1]["username"].partition(":")[0]) > datetime.datetime.now().timestamp() + 500
+    assert told[1]["credential"]
