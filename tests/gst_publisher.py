@@ -29,8 +29,9 @@ rtc = pipeline.get_by_name("rtc")
 
 def offered(promise, element, _) -> None:
     promise.wait()
-    offer = promise.get_reply().get_value("offer")
-    rtc.emit("set-local-description", offer, Gst.Promise.new())
+    reply = promise.get_reply()
+    promises.append(reply)  # the offer lives in it
+    element.emit("set-local-description", reply.get_value("offer"), Gst.Promise.new())
 
 
 def gathered(element, _) -> None:
