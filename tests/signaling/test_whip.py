@@ -1,4 +1,4 @@
-"""Publishing by WHIP with the programs that people publish with: FFmpeg 8 and GStreamer."""
+"""Publishing by WHIP, with FFmpeg 8 and by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from rtsp import PYTHON, need_gstreamer
 from signaling_service import Service, serving, until
 from test_outputs import CLICK, player
 
@@ -91,21 +90,6 @@ async def test_ffmpeg_publishes_and_a_player_watches(tiny_model: Model, tmp_path
             assert line == b"sent 90\n"
             await until(lambda: not len(service.registry), 30)  # FFmpeg takes its leave by DELETE
     assert service.registry.ended["deleted"] == 1
-
-
-async def test_gstreamer_publishes(service: Service) -> None:
-    need_gstreamer()
-    async with process(PYTHON, str(SCRIPTS / "gst_publisher.py"), f"{service.url}/whip/lab") as publisher:
-        assert publisher.stdout is not None
-        assert publisher.stdin is not None
-        line = await asyncio.wait_for(publisher.stdout.readline(), 60)
-        assert line == b"up\n", (await publisher.stderr.read()).decode()  # type: ignore[union-attr]
-        live = service.registry.live("lab")
-        assert live is not None
-        await until(lambda: live.stats.frames_model.count >= 5, 60)
-        publisher.stdin.close()
-        await asyncio.wait_for(publisher.wait(), 30)
-        await until(lambda: not len(service.registry))
 
 
 async def test_a_name_is_published_once_and_the_place_can_be_left(service: Service) -> None:

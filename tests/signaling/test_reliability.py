@@ -1,0 +1,91 @@
+"""The faults of docs/reliability.md that a test can keep: bad wires, and coming and going without end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from signaling_service import Service, until
+from test_outputs import Player, player, sample
+from udp_relay import Relay, Weather
+
+
+async def through(service: Service, session: str, relay: Relay) -> Player:
+    """A player whose every packet passes the relay."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTransceiver("video", "recvonly")
+    await connection.setLocalDescription(await connection.createOffer())
+    offer = await relay.rewrite(connection.localDescription.sdp)
+    kind = {"content-type": "application/sdp"}
+    answer = await service.http.post(f"/whep/{session}", content=offer, headers=kind)
+    answer.raise_for_status()
+    # The player may call the server directly; those calls are answered through the relay, or not at all.
+    sdp = await relay.rewrite(answer.text)
+    await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+    playing = Player(connection)
+    playing.play()
+    return playing
+
+
+@pytest.mark.parametrize(
+    "weather",
+    [Weather(loss=0.02, delay=0.02), Weather(delay=0.05, jitter=0.03)],
+    ids=["loss and delay", "jitter and reordering"],
+)
+async def test_video_goes_on_over_a_bad_wire(service: Service, weather: Weather) -> None:
+    session = await sample(service)
+    relay = Relay(weather)
+    playing = await through(service, session, relay)
+    try:
+        await until(lambda: len(playing.frames) >= 25, 40)
+        assert relay.passed > 100
+    finally:
+        await playing.close()
+        relay.close()
+
+
+async def test_video_comes_back_after_the_wire_was_dark(service: Service) -> None:
+    session = await sample(service)
+    relay = Relay(Weather())
+    playing = await through(service, session, relay)
+    try:
+        await until(lambda: len(playing.frames) >= 5, 40)
+        relay.weather.dark = True
+        await asyncio.sleep(2.0)
+        seen = len(playing.frames)
+        relay.weather.dark = False
+        lit_at = time.monotonic()
+        await until(lambda: len(playing.frames) >= seen + 5, 30)
+        print(f"back after {time.monotonic() - lit_at:.2f} s")
+        assert relay.lost > 10
+    finally:
+        await playing.close()
+        relay.close()
+
+
+async def test_viewers_that_come_and_go_leave_nothing_behind(service: Service) -> None:
+    session = await sample(service)
+
+    async def visit() -> None:
+        async with player(service, session) as watching:
+            await until(lambda: len(watching.frames) >= 1)
+            await service.http.delete(watching.location)
+
+    def held() -> tuple[int, int, int]:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd")), threading.active_count(), len(asyncio.all_tasks())
+
+    await visit()  # what is made once stays
+    await asyncio.sleep(0.5)
+    before = held()
+    for _ in range(6):
+        await visit()
+    await until(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), 20)
+    live = service.registry.live(session)
+    assert live is not None
+    assert live.broadcast.renditions == {}
