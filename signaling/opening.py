@@ -51,8 +51,12 @@ async def open_session(state: AppState, session_id: str, offer: Offer) -> Opened
 def open_lane(state: AppState) -> tuple[Lane, Step]:
     """A place at the engine, and it as a session sees it."""
     settings = state.settings
-    lane = state.worker.open(max_cond_frames=settings.max_cond_frames, max_objects=settings.max_objects)
-    return lane, engine_step(lane, state.metrics.step_seconds)
+    lane = state.worker.open(
+        max_cond_frames=settings.max_cond_frames,
+        max_objects=settings.max_objects,
+        history=settings.history,
+    )
+    return lane, EngineStep(lane, state.metrics.step_seconds)
 
 
 def unattended(state: AppState, session_id: str, made: Made, step: Step, offer: Offer) -> Live:
@@ -77,14 +81,18 @@ def prompt_first(session: Session, prompts: Sequence[PromptMessage]) -> None:
         session.submit(message).add_done_callback(_log_refusal)
 
 
-def engine_step(lane: Lane, seconds: Histogram) -> Step:
-    """The engine as a session sees it: one awaitable call, timed."""
+class EngineStep:
+    """The engine as a session sees it: one awaitable call, timed; and previews."""
 
-    async def step(frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
-        with seconds.time():
-            return await asyncio.wrap_future(lane.submit(frame, prompts))
+    def __init__(self, lane: Lane, seconds: Histogram) -> None:
+        self._lane, self._seconds = lane, seconds
 
-    return step
+    async def __call__(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
+        with self._seconds.time():
+            return await asyncio.wrap_future(self._lane.submit(frame, prompts))
+
+    def preview(self, prompts: Sequence[Prompt]) -> asyncio.Future[MaskSet]:
+        return asyncio.wrap_future(self._lane.preview(prompts))
 
 
 def _peer(state: AppState, session_id: str, made: Made | None, step: Step, offer: Offer) -> Peer:

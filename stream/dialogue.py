@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from engine.types import EngineError
 from stream import replies, wire
 from stream.bucket import Bucket
 from stream.outputs.results import Send
@@ -51,6 +52,7 @@ class Dialogue:
         self._bucket = Bucket(MESSAGES_PER_SECOND, MESSAGES_BURST)
         self._pings: dict[int, float] = {}
         self._ping_number = 0
+        self._previews: set[asyncio.Future[None]] = set()
 
     def begin(self) -> None:
         """Greet: `ready`, then the state."""
@@ -84,8 +86,11 @@ class Dialogue:
     def _handle(self, message: Message, *, binary: bool) -> None:
         match message.get("type"):
             case None:
-                answer = self._submit(read_prompt_message(message))
+                prompt = read_prompt_message(message)
+                answer = self._submit(prompt)
                 answer.add_done_callback(lambda done: self._answer(done, binary))
+                if prompt.preview:
+                    self._preview(prompt, binary)
             case "ping":
                 self._tell(replies.pong(_scalar(message)), binary=binary)
             case "pong":
@@ -96,6 +101,26 @@ class Dialogue:
             case other:
                 fields = Fields(message, request_id=request_id_of(message))
                 fields.refuse("INVALID_INPUT", "type", "no type, 'ping', 'pong' or 'state'", other)
+
+    def _preview(self, prompt: PromptMessage, binary: bool) -> None:
+        """Tell what it will show, if that can be known; its answer comes by itself."""
+        try:
+            preview = self._session.preview(prompt)
+        except EngineError as error:
+            log.info("no preview: %s", error)
+            return
+        if preview is not None:
+            task = asyncio.ensure_future(self._tell_preview(preview, time.monotonic(), binary))
+            self._previews.add(task)
+            task.add_done_callback(self._previews.discard)
+
+    async def _tell_preview(self, preview: Awaitable[Message], asked_at: float, binary: bool) -> None:
+        try:
+            message = await preview
+        except (EngineError, asyncio.CancelledError) as error:
+            log.info("no preview: %s", error)
+            return
+        self._tell({**message, "timing": round(time.monotonic() - asked_at, 4)}, binary=binary)
 
     def _answer(self, done: asyncio.Future[Ack], binary: bool) -> None:
         if done.cancelled():

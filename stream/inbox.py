@@ -56,6 +56,10 @@ class Inbox:
             self._waiting.append(waiting)
         return answer
 
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        return tuple(self._waiting)
+
     def take(self) -> list[Waiting]:
         """Everything that waits, in order of arrival."""
         taken, self._waiting = self._waiting, []

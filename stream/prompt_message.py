@@ -12,7 +12,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import Box, Mask, Point, Points, Prompt, Remove, Reset, Text
+from engine.types import (
+    Box,
+    Mask,
+    Pin,
+    Point,
+    Points,
+    Prompt,
+    Redo,
+    Remove,
+    Reset,
+    Restart,
+    Restore,
+    Text,
+    Undo,
+)
 from stream import mask_url
 from stream.view import OBJECT_ID_MAX, ViewChange, read_object_ids, read_view_change
 from stream.wire import MASK_MESSAGE_BYTES, Fields, Message, RequestId, WireError, request_id_of
@@ -24,8 +38,9 @@ TEXT_CHARACTERS = 256
 SIDE = 16384
 FRAME_MAX = 2**53
 LABELS = {0: False, 1: True, "0": False, "1": True}
-RESERVED = ("preview", "undo", "redo", "pin", "unpin", "restart")
-ACTING = ("prompts", "box_prompts", "mask_url", "prompt", "apply_mask", "output", "remove", "reset")
+RESERVED = ("unpin",)
+VERBS = ("undo", "redo", "restore", "restart", "pin")  # what may be done to `object_id`, one in a message
+ACTING = ("prompts", "box_prompts", "mask_url", "prompt", "apply_mask", "output", "remove", "reset", *VERBS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +70,13 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptMessage:
-    """One checked prompt message. `size` is the (width, height) the coordinates count, where it was named."""
+    """One checked prompt message.
+
+    Attributes:
+        verb: one of VERBS, done to `object_id`.
+        size: the (width, height) the coordinates count, where it was named.
+        preview: what it would show is to be told at once.
+    """
 
     request_id: RequestId = None
     clicks: tuple[Click, ...] = ()
@@ -64,6 +85,7 @@ class PromptMessage:
     text: str | None = None
     remove: tuple[int, ...] = ()
     reset: bool = False
+    verb: str | None = None
     view: ViewChange = field(default_factory=ViewChange)
     object_id: int = 1
     replace: bool = False
@@ -71,12 +93,19 @@ class PromptMessage:
     rtp_timestamp: int | None = None
     frame_index: int | None = None
     reanchor: bool = False
+    preview: bool = False
 
     @property
     def object_ids(self) -> tuple[int, ...]:
-        """The objects that this message adds or corrects, ascending."""
+        """The objects that this message adds, brings back or corrects, ascending."""
         named = {click.object_id for click in self.clicks} | {box.object_id for box in self.boxes}
-        return tuple(sorted(named | ({self.object_id} if self.mask is not None else set())))
+        own = self.mask is not None or self.verb is not None
+        return tuple(sorted(named | ({self.object_id} if own else set())))
+
+    @property
+    def sees(self) -> bool:
+        """Whether something in it speaks of a picture."""
+        return bool(self.placed) or self.mask is not None or self.verb in ("restart", "pin")
 
     @property
     def frame_indexes(self) -> frozenset[int]:
@@ -89,7 +118,8 @@ class PromptMessage:
         return [*self.boxes, *self.clicks]
 
     def engine_prompts(self, width: int, height: int, seen: int | None) -> tuple[Prompt, ...]:
-        """What the engine is to do, in order: reset, remove, text, masks, then boxes and points by object.
+        """What the engine is to do, in order: reset, remove, undo and its like, text, masks, then boxes and
+        points by object, and last what is to be remembered.
 
         Args:
             width, height: pixels of the source frame; used when the message names no size.
@@ -101,12 +131,26 @@ class PromptMessage:
         width, height = self.size or (width, height)
         prompts: list[Prompt] = [Reset()] if self.reset else []
         prompts += [Remove(object_id) for object_id in self.remove]
+        prompts += self._deeds(seen)
         if self.text is not None:
             prompts.append(Text(self.text, None, seen))
         if self.mask is not None:
-            prompts.append(Mask(self.object_id, self.mask, seen))
+            prompts.append(Mask(self.object_id, self.mask, seen, self.reanchor))
         prompts += self._placed(width, height, seen)
+        if self.verb == "pin":
+            prompts.append(Pin(self.object_id, seen, self.reanchor))
         return tuple(prompts)
+
+    def _deeds(self, seen: int | None) -> Iterator[Prompt]:
+        match self.verb:
+            case "undo":
+                yield Undo(self.object_id)
+            case "redo":
+                yield Redo(self.object_id)
+            case "restore":
+                yield Restore(self.object_id)
+            case "restart":
+                yield Restart(self.object_id, seen, self.reanchor)
 
     def _placed(self, width: int, height: int, seen: int | None) -> Iterator[Prompt]:
         boxes = {box.object_id: box for box in self.boxes}
@@ -117,9 +161,9 @@ class PromptMessage:
             named = box.frame_index if box else clicks[0].frame_index
             frame = seen if named is None else named
             if box is None:
-                yield Points(object_id, points, self.replace, frame)
+                yield Points(object_id, points, self.replace, frame, self.reanchor)
             else:
-                yield Box(object_id, *self._corners(box, width, height), points, frame)
+                yield Box(object_id, *self._corners(box, width, height), points, frame, self.reanchor)
 
     def _point(self, click: Click, width: int, height: int) -> Point:
         return Point(
@@ -163,6 +207,7 @@ def read_prompt_message(message: Message) -> PromptMessage:
         text=fields.text("prompt", TEXT_CHARACTERS) if fields.has("prompt") else None,
         remove=_read_remove(fields),
         reset=fields.boolean("reset", False),
+        verb=_read_verb(fields),
         view=read_view_change(fields),
         object_id=object_id,
         replace=fields.boolean("replace", False),
@@ -170,6 +215,7 @@ def read_prompt_message(message: Message) -> PromptMessage:
         rtp_timestamp=_read_optional(fields, "rtp_timestamp", 2**32 - 1),
         frame_index=_read_optional(fields, "frame_index", FRAME_MAX),
         reanchor=fields.boolean("reanchor", False),
+        preview=fields.boolean("preview", False),
     )
     _check_agreement(fields, checked)
     return checked
@@ -242,6 +288,13 @@ def _read_remove(fields: Fields) -> tuple[int, ...]:
     return (fields.integer("remove", 0, OBJECT_ID_MAX),) if fields.has("remove") else ()
 
 
+def _read_verb(fields: Fields) -> str | None:
+    verbs = [verb for verb in VERBS if fields.boolean(verb, False)]
+    if len(verbs) > 1:
+        fields.refuse("INVALID_INPUT", verbs[1], f"at most one of {', '.join(VERBS)}", verbs)
+    return verbs[0] if verbs else None
+
+
 def _read_optional(fields: Fields, name: str, high: int) -> int | None:
     return fields.integer(name, 0, high) if fields.has(name) else None
 
@@ -257,5 +310,5 @@ def _check_agreement(fields: Fields, message: PromptMessage) -> None:
             expected = f"all prompts of object {prompt.object_id} on one frame"
             fields.refuse("INVALID_INPUT", f"{prompt.where}frame_index", expected, prompt.frame_index)
     acts = message.clicks or message.boxes or message.mask is not None or message.text
-    if not (acts or message.remove or message.reset or message.view):
+    if not (acts or message.remove or message.reset or message.verb or message.view):
         fields.refuse("INVALID_INPUT", "", "something to do", "a message whose acting fields are empty")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.types import EngineError, Frame, MaskSet, ObjectMask, Prompt
+from stream.framelog import Entry
 from stream.prompt_message import BOXES, POINTS
 from stream.wire import MASK_MESSAGE_BYTES, MESSAGE_BYTES, Message, RequestId
 
@@ -20,6 +21,8 @@ class Ack:
     Attributes:
         frame_index, rtp_timestamp: of the first frame that shows its effect.
         seen_frame_index: the frame that the message named, None where it named none or it is not known.
+        applied_frame_index: the frame that it was carried out on.
+        reanchored: not on the frame that it named.
         object_ids: every object after the step, ascending.
         rejected: parts that the engine refused.
         timings: seconds by stage, "total" from the receipt to the masked frame.
@@ -29,25 +32,23 @@ class Ack:
     frame_index: int
     rtp_timestamp: int | None
     seen_frame_index: int | None
+    applied_frame_index: int
     reanchored: bool
     object_ids: tuple[int, ...]
     rejected: tuple[tuple[Prompt, EngineError], ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
 
     def message(self) -> Message:
-        rejected = [
-            {"object_id": getattr(prompt, "object_id", None), "error": error.code, "reason": str(error)}
-            for prompt, error in self.rejected
-        ]
         return {
             "type": "ack",
             "request_id": self.request_id,
             "frame_index": self.frame_index,
             "rtp_timestamp": self.rtp_timestamp,
             "seen_frame_index": self.seen_frame_index,
+            "applied_frame_index": self.applied_frame_index,
             "reanchored": self.reanchored,
             "object_ids": list(self.object_ids),
-            "rejected": rejected,
+            "rejected": _refusals(self.rejected),
         }
 
     def timings_message(self) -> Message:
@@ -80,9 +81,6 @@ def ready(session_id: str, encoding: str) -> Message:
 
 def result(frame: Frame, masks: MaskSet, rles: Sequence[Message] | None) -> Message:
     """The result of one frame; `rles` are the objects' run lengths in their order, None to leave them out."""
-    objects = [_object(found) for found in masks.objects]
-    if rles is not None:
-        objects = [{**found, "rle": rle} for found, rle in zip(objects, rles, strict=True)]
     return {
         "type": "result",
         "frame_index": frame.index,
@@ -90,7 +88,21 @@ def result(frame: Frame, masks: MaskSet, rles: Sequence[Message] | None) -> Mess
         "pts": None if frame.pts is None else round(frame.pts, 4),
         "width": frame.width,
         "height": frame.height,
-        "objects": objects,
+        "objects": _objects(masks, rles),
+    }
+
+
+def preview(request_id: RequestId, seen: Entry, masks: MaskSet, rles: Sequence[Message]) -> Message:
+    """What a prompt message would show on the frame that it names; `rles` as `result`'s."""
+    return {
+        "type": "preview",
+        "request_id": request_id,
+        "frame_index": seen.index,
+        "rtp_timestamp": seen.rtp_timestamp,
+        "width": seen.width,
+        "height": seen.height,
+        "objects": _objects(masks, rles),
+        "rejected": _refusals(masks.rejected),
     }
 
 
@@ -116,6 +128,20 @@ def pong(identifier: object) -> Message:
 
 def bye(reason: str) -> Message:
     return {"type": "bye", "reason": reason}
+
+
+def _refusals(rejected: Sequence[tuple[Prompt, EngineError]]) -> list[Message]:
+    return [
+        {"object_id": getattr(prompt, "object_id", None), "error": error.code, "reason": str(error)}
+        for prompt, error in rejected
+    ]
+
+
+def _objects(masks: MaskSet, rles: Sequence[Message] | None) -> list[Message]:
+    objects = [_object(found) for found in masks.objects]
+    if rles is None:
+        return objects
+    return [{**found, "rle": rle} for found, rle in zip(objects, rles, strict=True)]
 
 
 def _object(found: ObjectMask) -> Message:

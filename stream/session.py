@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from engine.masks import mask_to_rle
 from engine.render import render
-from engine.types import Frame, MaskSet, Prompt
-from stream import replies
-from stream.framelog import FrameLog
+from engine.types import Frame, MaskSet, Prompt, Reset
+from stream import previews, replies
+from stream.framelog import Entry, FrameLog
 from stream.inbox import Inbox
 from stream.latest import Latest, LatestClosed
 from stream.outage import Outage, slate
 from stream.outputs.output import Output, Shown
 from stream.picture import Picture
+from stream.previews import Previewer
 from stream.prompt_message import PromptMessage
 from stream.replies import Ack
 from stream.roster import Roster
@@ -99,7 +100,8 @@ class Session:
         self._latest: Latest[Picture | Outage] = Latest()
         self._last: Shown | None = None
         self._next_index = 0
-        self._object_ids: tuple[int, ...] = ()
+        self._object_ids: frozenset[int] = frozenset()
+        self._open: list[Turn] = []
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._delivery: asyncio.Task[None] | None = None
         # Not the event loop's own pool: aiortc encodes there, and neither must wait for the other.
@@ -108,6 +110,17 @@ class Session:
     def submit(self, message: PromptMessage) -> asyncio.Future[Ack]:
         """Queue a prompt message for the next step; the future gives its answer or raises WireError."""
         return self._inbox.submit(message)
+
+    def preview(self, message: PromptMessage) -> Awaitable[Message] | None:
+        """What a message that was just submitted would show on the frame that it names: a `preview` message.
+
+        None where there is nothing to preview. The awaitable may raise EngineError.
+        """
+        found = previews.previewed(self._inbox.waiting, self._framelog)
+        if found is None or not isinstance(self._step, Previewer):
+            return None
+        seen, prompts = found
+        return self._previewed(message, seen, self._step.preview(prompts))
 
     def state(self) -> Message:
         """The current `state` message."""
@@ -172,10 +185,13 @@ class Session:
         frame = self._frame(picture, await self._in_thread(picture.i420))
         turns = admit(self._inbox.take(), frame, self._object_ids, self._framelog)
         began_at = time.monotonic()
+        for turn in turns:
+            turn.began_at = began_at
         try:
             masks = await self._step(frame, [prompt for turn in turns for prompt in turn.prompts])
+            turns, self._open = _settled([*self._open, *turns], masks)
             stepped = Stepped(frame, masks, turns, taken_at, began_at, time.monotonic())
-            self._object_ids = tuple(found.object_id for found in masks.objects)
+            self._object_ids = _present(masks)
             await self._delivered()
         except BaseException:
             _abandon(turns)
@@ -195,6 +211,8 @@ class Session:
             ticks / RTP_RATE,
             self._timeline.rtp_timestamp(ticks),
         )
+        if last:
+            self._framelog.add(frame)
         masks = last.masks if last else MaskSet(frame.index, ())
         self._hand(Shown(frame, masks, image, None, self._roster.lose(outage.since)))
 
@@ -211,7 +229,7 @@ class Session:
         """Draw one processed frame, hand it to the outputs, and answer the messages it carried out."""
         frame, masks, turns = stepped.frame, stepped.masks, stepped.turns
         try:
-            self._look(turns, masks)
+            self._look(turns)
             image, result = await self._in_thread(self._paint, frame, masks, self._view)
             shown = Shown(frame, masks, image, result, self._roster.update(frame, masks, self._view))
             self._last = shown
@@ -224,6 +242,9 @@ class Session:
         for turn in turns:
             turn.answer(frame, masks, _timings(stepped, turn, done_at))
 
+    async def _previewed(self, message: PromptMessage, seen: Entry, masks: Awaitable[MaskSet]) -> Message:
+        return await self._in_thread(previews.message, message.request_id, seen, await masks)
+
     # The verbs of one frame.
 
     def _frame(self, picture: Picture, image: NDArray[np.uint8]) -> Frame:
@@ -234,10 +255,10 @@ class Session:
         self._framelog.add(frame)
         return frame
 
-    def _look(self, turns: Sequence[Turn], masks: MaskSet) -> None:
+    def _look(self, turns: Sequence[Turn]) -> None:
         """Draw from this frame on as the messages it carried out ask."""
         for turn in turns:
-            if not turn.refused(masks):
+            if not turn.refused:
                 self._view = self._view.changed(turn.waiting.message.view)
 
     def _paint(self, frame: Frame, masks: MaskSet, view: View) -> tuple[NDArray[np.uint8], Message]:
@@ -278,6 +299,8 @@ class Session:
             self._delivery.cancel()
             await asyncio.gather(self._delivery, return_exceptions=True)
         self._inbox.close(reason)
+        for turn in self._open:
+            turn.waiting.refuse("SESSION_CLOSED", f"the session has ended: {reason}")
         for output in self._outputs:
             output.close()
         await self._source.close()
@@ -289,10 +312,23 @@ def _timings(stepped: Stepped, turn: Turn, done_at: float) -> dict[str, float]:
     received_at = turn.waiting.received_at
     return {
         "total": done_at - received_at,
-        "wait": stepped.began_at - received_at,
+        "wait": turn.began_at - received_at,
+        "replay": stepped.began_at - turn.began_at,
         "step": stepped.stepped_at - stepped.began_at,
         "render": done_at - stepped.stepped_at,
     }
+
+
+def _settled(turns: Sequence[Turn], masks: MaskSet) -> tuple[list[Turn], list[Turn]]:
+    """Those of which `masks` show everything, and those that something is still to come of."""
+    done = {id(turn) for turn in turns if turn.settled(masks)}
+    return [t for t in turns if id(t) in done], [t for t in turns if id(t) not in done]
+
+
+def _present(masks: MaskSet) -> frozenset[int]:
+    """Objects that are there, or on their way."""
+    coming = {prompt.object_id for prompt in masks.pending if not isinstance(prompt, Reset)}
+    return frozenset(found.object_id for found in masks.objects) | {i for i in coming if i is not None}
 
 
 def _abandon(turns: Sequence[Turn]) -> None:

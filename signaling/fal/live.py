@@ -11,7 +11,7 @@ import base64
 import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from engine.masks import mask_to_fal_rle
-from engine.types import Frame, MaskSet, Prompt
+from engine.types import Frame, MaskSet, Placed, Prompt
 from signaling.fal.sniff import IMAGES, SNIFF_BYTES, sniff
 from signaling.fal.work import Lane
 from stream.prompt_message import ACTING, PromptMessage, read_prompt_message
@@ -172,10 +172,11 @@ def _spelled(message: Message) -> Message:
 
 
 def _engine_prompts(messages: Sequence[PromptMessage], frame: Frame) -> list[Prompt]:
+    """Every prompt is about the picture that it came with or after, whatever frame it names."""
     return [
-        prompt
+        replace(prompt, frame_index=None) if isinstance(prompt, Placed) else prompt
         for message in messages
-        for prompt in message.engine_prompts(frame.width, frame.height, frame.index)
+        for prompt in message.engine_prompts(frame.width, frame.height, None)
     ]
 
 

@@ -91,15 +91,40 @@ class ColourEngine:
     Args:
         seconds: how long each step takes.
         gate: when given, each step waits until the gate is open.
+        kept: frames that a prompt may speak of.
+        late: steps until a prompt on a past frame shows.
     """
 
-    def __init__(self, seconds: float = 0.0, gate: asyncio.Event | None = None, most: int = 4) -> None:
-        self.seconds, self.gate, self.most = seconds, gate, most
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        gate: asyncio.Event | None = None,
+        most: int = 4,
+        kept: int = 60,
+        late: int = 0,
+    ) -> None:
+        self.seconds, self.gate, self.most, self.kept, self.late = seconds, gate, most, kept, late
         self.colours: dict[int, tuple[int, int]] = {}
+        self.past: dict[int, Frame] = {}
+        self.coming: list[tuple[int, Prompt]] = []
         self.frames: list[int] = []
         self.prompts: list[Prompt] = []
         self.running = 0
         self.most_running = 0
+
+    async def __call__(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
+        return await self.step(frame, prompts)
+
+    async def preview(self, prompts: Sequence[Prompt]) -> MaskSet:
+        """The prompted objects on the frame seen, whatever is known of them."""
+        (index,) = {getattr(prompt, "frame_index", None) for prompt in prompts}
+        frame = self.past[max(self.past) if index is None else index]
+        found = [
+            _found(frame, prompt.object_id, _chroma_at(frame, prompt.points[0].x, prompt.points[0].y))
+            for prompt in prompts
+            if isinstance(prompt, Points)
+        ]
+        return MaskSet(frame.index, tuple(found))
 
     async def step(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
         self.running += 1
@@ -115,14 +140,36 @@ class ColourEngine:
     def _step(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
         self.frames.append(frame.index)
         self.prompts.extend(prompts)
-        rejected = []
-        for prompt in prompts:
+        self.past[frame.index] = frame
+        if len(self.past) > self.kept:
+            del self.past[min(self.past)]
+        rejected, reanchored = [], []
+        due = [prompt for at, prompt in self.coming if at <= frame.index]
+        self.coming = [(at, prompt) for at, prompt in self.coming if at > frame.index]
+        for prompt in [*due, *prompts]:
             try:
-                self._apply(frame, prompt)
+                seen = self._seen(frame, prompt)
+                if seen is not frame and self.late and prompt not in due:
+                    self.coming.append((frame.index + self.late, prompt))
+                    continue
+                self._apply(seen, prompt)
+                if getattr(prompt, "frame_index", None) not in (None, seen.index):
+                    reanchored.append(prompt)
             except EngineError as error:
                 rejected.append((prompt, error))
         found = tuple(_found(frame, object_id, uv) for object_id, uv in sorted(self.colours.items()))
-        return MaskSet(frame.index, found, {"total": self.seconds}, tuple(rejected))
+        pending = tuple(prompt for _, prompt in self.coming)
+        timings = {"total": self.seconds}
+        return MaskSet(frame.index, found, timings, tuple(rejected), pending, tuple(reanchored))
+
+    def _seen(self, frame: Frame, prompt: Prompt) -> Frame:
+        """The frame that the prompt was made on."""
+        index = getattr(prompt, "frame_index", None)
+        if index is None or index in self.past:
+            return frame if index is None else self.past[index]
+        if getattr(prompt, "reanchor", False):
+            return frame
+        raise EngineError("FRAME_EXPIRED", f"frame {index} is not kept")
 
     def _apply(self, frame: Frame, prompt: Prompt) -> None:
         match prompt:

@@ -40,7 +40,7 @@ class Said:
 @asynccontextmanager
 async def talking(binary: bool = False) -> AsyncIterator[Said]:
     source, kept = HandSource(Scene()), Kept()
-    session = Session(source, ColourEngine().step, [kept])
+    session = Session(source, ColourEngine(), [kept])
     task = asyncio.create_task(session.run())
     try:
         yield Said(session, source, kept, binary)
@@ -157,3 +157,19 @@ async def test_a_flood_is_cut_off() -> None:
     kinds = [message.get("error") or message["type"] for message in said.messages]
     assert 200 <= kinds.count("pong") < 300
     assert kinds.count("RATE_LIMITED") == 400 - kinds.count("pong")
+
+
+async def test_a_preview_comes_before_the_answer() -> None:
+    async with talking() as said:
+        for i in range(2):
+            said.source.show(i)
+            await said.kept.until(i + 1)
+        said.dialogue.receive(json.dumps({**CLICK, "request_id": "r1", "frame_index": 0, "preview": True}))
+        (preview,) = await said.until(1)
+        said.source.show(2)
+        _, ack, _ = await said.until(3)
+    assert (preview["type"], preview["request_id"], preview["frame_index"]) == ("preview", "r1", 0)
+    assert preview["timing"] >= 0
+    assert [found["object_id"] for found in preview["objects"]] == [1]
+    assert (ack["type"], ack["seen_frame_index"], ack["applied_frame_index"]) == ("ack", 0, 0)
+    assert (ack["frame_index"], ack["reanchored"]) == (2, False)

@@ -8,7 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.render import RenderMode
-from engine.types import Box, Mask, Point, Points, Remove, Reset, Text
+from engine.types import (
+    Box,
+    Mask,
+    Pin,
+    Point,
+    Points,
+    Redo,
+    Remove,
+    Reset,
+    Restart,
+    Restore,
+    Text,
+    Undo,
+)
 from stream import mask_url, wire
 from stream.prompt_message import PromptMessage, read_prompt_message
 from stream.view import ViewChange
@@ -173,9 +186,10 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("INVALID_INPUT", "height", {"reset": True, "width": 5}),
     ("OUT_OF_RANGE", "width", {"reset": True, "width": 0, "height": 5}),
     ("OUT_OF_RANGE", "rtp_timestamp", {"reset": True, "rtp_timestamp": 2**32}),
-    ("UNSUPPORTED", "preview", {"preview": True, "reset": True}),
-    ("UNSUPPORTED", "undo", {"undo": 1}),
-    ("UNSUPPORTED", "pin", {"pin": [1]}),
+    ("UNSUPPORTED", "unpin", {"unpin": 1}),
+    ("INVALID_INPUT", "undo", {"undo": 1}),
+    ("INVALID_INPUT", "pin", {"pin": [1]}),
+    ("INVALID_INPUT", "preview", {"reset": True, "preview": 2}),
 ]
 
 
@@ -227,3 +241,37 @@ def test_msgpack_timestamps_and_extensions_are_just_wrong_values() -> None:
     data = msgpack.packb({"prompts": [{"x": msgpack.ExtType(5, b"x"), "y": msgpack.Timestamp(1)}]})
     with pytest.raises(WireError, match="INVALID_INPUT"):
         read_prompt_message(wire.decode(data))
+
+
+def test_what_may_be_done_to_an_object_besides() -> None:
+    seen = 7
+    for verb, expected in {
+        "undo": Undo(3),
+        "redo": Redo(3),
+        "restore": Restore(3),
+        "restart": Restart(3, seen, True),
+        "pin": Pin(3, seen, True),
+    }.items():
+        message = read(**{verb: True, "object_id": 3, "reanchor": True})
+        assert message.engine_prompts(10, 10, seen) == (expected,)
+        assert message.object_ids == (3,)
+        with pytest.raises(WireError, match="something to do"):
+            read(**{verb: False})
+
+
+def test_it_is_done_before_the_clicks_and_what_is_remembered_after_them() -> None:
+    click = {"x": 5, "y": 5}
+    ahead = read(restart=True, prompts=[click], remove=2, reset=True).engine_prompts(10, 10, 4)
+    assert [type(prompt) for prompt in ahead] == [Reset, Remove, Restart, Points]
+    last = read(pin=True, prompts=[click]).engine_prompts(10, 10, None)
+    assert [type(prompt) for prompt in last] == [Points, Pin]
+    with pytest.raises(WireError, match="undo, redo, restore, restart, pin") as caught:
+        read(undo=True, pin=True)
+    assert caught.value.code == "INVALID_INPUT"
+
+
+def test_reanchoring_and_previews_are_asked_for() -> None:
+    message = read(prompts=[{"x": 1, "y": 1}], box_prompts=[], reanchor=True, preview=True)
+    assert message.preview
+    assert message.engine_prompts(10, 10, 3) == (Points(1, (Point(0.1, 0.1),), False, 3, reanchor=True),)
+    assert not read(prompts=[{"x": 1, "y": 1}]).preview

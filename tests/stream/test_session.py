@@ -41,7 +41,7 @@ class Stage:
 @asynccontextmanager
 async def running(engine: ColourEngine | None = None, scene: Scene | None = None) -> AsyncIterator[Stage]:
     source, engine, kept = HandSource(scene or Scene()), engine or ColourEngine(), Kept()
-    session = Session(source, engine.step, [kept], rtp_origin=2**32 - 4000)
+    session = Session(source, engine, [kept], rtp_origin=2**32 - 4000)
     stage = Stage(source, engine, kept, session, asyncio.create_task(session.run()))
     try:
         yield stage
@@ -158,22 +158,137 @@ async def test_the_frame_seen_is_found_by_timestamp_or_number() -> None:
             stage.source.show(i)
             await stage.kept.until(i + 1)
         stamp = stage.kept.shown[1].frame.rtp_timestamp
+        assert stamp is not None
         answers = [
             stage.click(1, (10, 40), rtp_timestamp=stamp),
             stage.click(2, (10, 40), frame_index=0),
-            stage.click(3, (10, 40), rtp_timestamp=(stamp or 0) + 1),
-            stage.click(4, (10, 40), frame_index=4),
+            stage.say(prompts=[{"x": 9, "y": 9, "object_id": 3, "frame_index": 2}]),
+            stage.click(4, (10, 40)),
+            stage.click(5, (10, 40), rtp_timestamp=stamp + 1),
+            stage.click(5, (10, 40), frame_index=4),
         ]
         stage.source.show(3)
-        first, second, third = await asyncio.wait_for(asyncio.gather(*answers[:3]), 20)
-        assert await refusal(answers[3]) == "OUT_OF_RANGE"
-    assert [(ack.seen_frame_index, ack.frame_index, ack.reanchored) for ack in (first, second, third)] == [
-        (1, 3, True),
-        (0, 3, True),
-        (None, 3, True),
+        acks = await asyncio.wait_for(asyncio.gather(*answers[:4]), 20)
+        assert [await refusal(answer) for answer in answers[4:]] == ["OUT_OF_RANGE"] * 2
+    assert [(ack.seen_frame_index, ack.applied_frame_index, ack.frame_index) for ack in acks] == [
+        (1, 1, 3),
+        (0, 0, 3),
+        (2, 2, 3),
+        (None, 3, 3),
     ]
+    assert not any(ack.reanchored for ack in acks)
     seen = [prompt.frame_index for prompt in stage.engine.prompts if isinstance(prompt, Points)]
-    assert seen == [1, 0, None]
+    assert seen == [1, 0, 2, None]
+
+
+async def test_a_click_hits_what_was_under_it_when_it_was_seen() -> None:
+    """The red square is 60 pixels wide and moves 20 a frame: five frames later there is only grey."""
+    scene = Scene(speed=20)
+    async with running(scene=scene) as stage:
+        for i in range(6):
+            stage.source.show(i)
+            await stage.kept.until(i + 1)
+        stamp = stage.kept.shown[0].frame.rtp_timestamp
+        answers = [stage.click(1, scene.red(0), rtp_timestamp=stamp), stage.click(2, scene.red(0))]
+        stage.source.show(6)
+        await asyncio.wait_for(asyncio.gather(*answers), 20)
+        red, grey = (await stage.kept.until(7)).masks.objects
+    assert abs(red.mask.sum() - 60 * 60) < 400
+    assert grey.mask.sum() > 200 * 200
+
+
+async def test_the_answer_comes_when_the_effect_shows() -> None:
+    async with running(ColourEngine(late=2)) as stage:
+        for i in range(3):
+            stage.source.show(i)
+            await stage.kept.until(i + 1)
+        late = stage.click(1, stage.source.scene.red(0), frame_index=0, output={"mode": "cutout"})
+        for i in (3, 4):
+            stage.source.show(i)
+            await stage.kept.until(i + 1)
+            assert not late.done()
+            assert stage.session.state()["output"]["mode"] == "overlay"
+        remove = stage.say(remove=9)
+        stage.source.show(5)
+        ack = await asyncio.wait_for(late, 20)
+        assert await refusal(remove) == "UNKNOWN_OBJECT"
+        assert stage.session.state()["output"]["mode"] == "cutout"
+        await stage.kept.until(6)
+        stage.click(2, stage.source.scene.green(0), frame_index=4)
+        stage.source.show(6)
+        await stage.kept.until(7)
+        unanswered = stage.click(3, stage.source.scene.green(0), frame_index=4)
+        known = stage.say(remove=2)  # on its way already
+        stage.source.show(7)
+        await stage.kept.until(8)
+        assert "UNKNOWN_OBJECT" in str(await refusal(known))  # the engine's word: it is the last to know
+    assert (ack.seen_frame_index, ack.applied_frame_index, ack.frame_index) == (0, 0, 5)
+    assert ack.timings["replay"] > 0
+    assert await refusal(unanswered) == "SESSION_CLOSED"
+
+
+async def test_a_frame_kept_no_more_is_refused_or_taken_for_the_newest() -> None:
+    async with running(ColourEngine(kept=2)) as stage:
+        for i in range(4):
+            stage.source.show(i)
+            await stage.kept.until(i + 1)
+        first = stage.kept.shown[0].frame.rtp_timestamp
+        assert first is not None
+        long_ago = (first - 90_000 * 20) % 2**32
+        answers = [
+            stage.click(1, (10, 40), rtp_timestamp=first),
+            stage.click(1, (10, 40), rtp_timestamp=long_ago),
+            stage.click(2, (10, 40), rtp_timestamp=first, reanchor=True),
+            stage.click(3, (10, 40), rtp_timestamp=long_ago, reanchor=True),
+        ]
+        stage.source.show(4)
+        assert [await refusal(answer) for answer in answers[:2]] == ["FRAME_EXPIRED"] * 2
+        acks = await asyncio.wait_for(asyncio.gather(*answers[2:]), 20)
+    with pytest.raises(WireError, match=r"that frame is 20\.1 s old, the oldest that is known 0\.1 s"):
+        answers[1].result()
+    assert [(ack.seen_frame_index, ack.applied_frame_index, ack.reanchored) for ack in acks] == [
+        (0, 4, True),
+        (None, 4, True),
+    ]
+
+
+async def test_a_preview_shows_the_frame_seen_before_anything_is_done() -> None:
+    scene = Scene(speed=20)
+    async with running(scene=scene) as stage:
+        for i in range(4):
+            stage.source.show(i)
+            await stage.kept.until(i + 1)
+        stamp = stage.kept.shown[1].frame.rtp_timestamp
+        x, y = scene.red(1)
+        message = read_prompt_message(
+            {
+                "prompts": [{"x": x + 30, "y": y + 30}],
+                "rtp_timestamp": stamp,
+                "request_id": 5,
+                "preview": True,
+            }
+        )
+        stage.click(2, scene.green(0), frame_index=1)  # on another object: not shown
+        answer = stage.session.submit(message)
+        waiting = stage.session.preview(message)
+        assert waiting is not None
+        preview = await waiting
+        assert not answer.done()
+        nothing = read_prompt_message({"undo": True, "preview": True})
+        stage.session.submit(nothing)
+        assert stage.session.preview(nothing) is None
+    assert {k: preview[k] for k in ("type", "request_id", "frame_index", "rtp_timestamp", "rejected")} == {
+        "type": "preview",
+        "request_id": 5,
+        "frame_index": 1,
+        "rtp_timestamp": stamp,
+        "rejected": [],
+    }
+    (found,) = preview["objects"]
+    rows, columns = np.nonzero(rle_to_mask(found["rle"]))
+    assert found["object_id"] == 1
+    assert abs(columns.min() - x) <= 2
+    assert abs(rows.min() - y) <= 2
 
 
 async def test_bad_messages_change_nothing() -> None:
