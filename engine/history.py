@@ -8,6 +8,7 @@ id: an object goes by the serial number of its story.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ from engine.stages import Features
 from engine.types import EngineError, Frame
 
 SECONDS = 2.0
-FRAMES = 60  # at most, whatever their rate
+RATE = 30  # frames kept for a second, however many there are in it
+TIMES = 1024  # frames whose age is known, kept or not
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +60,14 @@ class History:
     """Moments, oldest first.
 
     Args:
-        seconds: how far back it reaches; 0 keeps nothing.
+        seconds: how far back it reaches, in no more than RATE frames for each; 0 keeps nothing.
     """
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self.seconds = seconds
+        self._most = round(seconds * RATE)
         self._moments: list[Moment] = []
+        self._times: deque[tuple[int, float]] = deque(maxlen=TIMES)
         self._newest = -1
 
     @property
@@ -82,11 +86,12 @@ class History:
             before: what each object remembered before the frame, by serial number.
         """
         self._newest = frame.index
+        self._times.append((frame.index, frame.captured_at))
         if self.seconds > 0:
             size = frame.height, frame.width
             self._moments.append(Moment(frame.index, frame.captured_at, *size, _own(features), before))
         since = frame.captured_at - self.seconds
-        surplus = len(self._moments) - FRAMES
+        surplus = len(self._moments) - self._most
         self._moments = [
             m
             for i, m in enumerate(self._moments)
@@ -113,11 +118,12 @@ class History:
         newest = self.newest
         if newest is None:
             return EngineError("FRAME_EXPIRED", f"frame {frame} is not kept: no past frames are")
-        seconds, frames = newest.captured_at - self._moments[0].captured_at, newest.index - self.oldest
+        known, seen_at = next((time for time in self._times if time[0] >= frame), self._times[-1])
+        age, kept = newest.captured_at - seen_at, newest.captured_at - self._moments[0].captured_at
         return EngineError(
             "FRAME_EXPIRED",
-            f"frame {frame} is {newest.index - frame} frames old; kept are {frames} "
-            f"({seconds:.1f} s), from frame {self.oldest} on",
+            f"frame {frame} is {'' if known == frame else 'more than '}{age:.1f} s and "
+            f"{newest.index - frame} frames old; kept are the last {kept:.1f} s, from frame {self.oldest} on",
         )
 
     def rewrite(self, serial: int, since: int, past: Mapping[int, Held]) -> None:

@@ -79,7 +79,7 @@ class Tracker:
         max_objects: more are refused.
         patience: frames an object may be absent before its state is lost.
         history: seconds back that a prompt may speak of, by `Frame.captured_at`, and at most
-            `history.FRAMES` frames; 0 keeps no past frames. `nbytes` counts what they take.
+            `history.RATE` frames for each; 0 keeps no past frames. `nbytes` counts what they take.
     """
 
     def __init__(
