@@ -9,9 +9,10 @@ from typing import Any
 
 import fal_client.client
 import pytest
+import trustme
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import LOOPBACK, Server, write_clip
+from harness import LOOPBACK, Secure, Server, jpeg, write_clip
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,33 @@ def server(tiny_checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> It
     ).start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def secure(tiny_checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    """Under fal's own names and localhost, by TLS; a page of another origin may call."""
+    folder = tmp_path_factory.mktemp("secure")
+    authority = trustme.CA()
+    certificate = authority.issue_cert(*Secure.hosts, "*.fal.media", "localhost")
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    for part in certificate.cert_chain_pems:
+        part.write_to_path(str(folder / "cert.pem"), append=True)
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    running = Server(
+        folder / "data",
+        tiny_checkpoint,
+        {"allowed_hosts": Secure.hosts, "allowed_origins": (Secure.page,)},
+        tls=(folder / "cert.pem", folder / "key.pem"),
+    ).start()
+    yield Secure(running, folder / "ca.pem")
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("picture") / "picture.jpg"
+    path.write_bytes(jpeg())
+    return path
 
 
 @pytest.fixture(scope="session")

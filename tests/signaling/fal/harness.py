@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import av
 import httpx
 import numpy as np
 import uvicorn
+from PIL import Image
 
 from engine.models import load_model
 from engine.worker import Worker
@@ -81,6 +83,25 @@ class Server:
             assert self._thread.is_alive(), "the service ended"
             assert time.monotonic() < deadline, self.worker.error
             time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Secure:
+    """A server with a certificate for fal's names, the test authority that signed it, a page that calls."""
+
+    server: Server
+    authority: Path
+    hosts = ("fal.run", "queue.fal.run", "rest.fal.ai", "v3.fal.media")
+    page = "https://studio.example"
+
+
+def jpeg(shift: int = 0, size: tuple[int, int] = SIZE) -> bytes:
+    """A red square on grey."""
+    picture = np.full((size[1], size[0], 3), 90, np.uint8)
+    picture[30:70, 20 + shift : 60 + shift] = (220, 40, 60)
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "JPEG")
+    return data.getvalue()
 
 
 def write_clip(path: Path, frames: int = FRAMES, size: tuple[int, int] = SIZE, sound: bool = True) -> Path:

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from harness import FRAMES, SIZE, Server
 from test_access import locked
-from test_realtime import jpeg
 
 __all__ = ["locked"]
 
@@ -42,13 +41,6 @@ def node(script: str, server: Server, **environ: str) -> Any:
 @pytest.fixture(scope="module")
 def out(server: Server, clip: Path) -> Any:
     return node("http.mjs", server, CLIP=str(clip))
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("picture") / "picture.jpg"
-    path.write_bytes(jpeg())
-    return str(path)
 
 
 def test_run_uploads_blobs_and_gives_the_request_id(out: Any) -> None:
@@ -95,8 +87,8 @@ def test_proxy_url(out: Any) -> None:
     assert out["proxy"] == "video/mp4"
 
 
-def test_realtime(server: Server, picture: str) -> None:
-    out = node("realtime.mjs", server, JPEG=picture)
+def test_realtime(server: Server, picture: Path) -> None:
+    out = node("realtime.mjs", server, JPEG=str(picture))
     assert out["answer"] == {"request_id": "a", "bytes": True, "png": list(b"PNG")}
     assert out["tokens"] == 1
     assert out["error"]["status"] == 400
@@ -109,9 +101,9 @@ def test_realtime(server: Server, picture: str) -> None:
     assert out["suffixed"] == 0
 
 
-def test_a_refused_token_is_fetched_again(locked: Server, picture: str) -> None:
+def test_a_refused_token_is_fetched_again(locked: Server, picture: Path) -> None:
     key = locked.service.keys.create("x", ["run"])
-    assert node("unauthorized.mjs", locked, JPEG=picture, KEY=key) == {"frame": 0, "refetched": True}
+    assert node("unauthorized.mjs", locked, JPEG=str(picture), KEY=key) == {"frame": 0, "refetched": True}
 
 
 def test_browsers_of_allowed_pages_may_call(tiny_checkpoint: Any, tmp_path: Path) -> None:

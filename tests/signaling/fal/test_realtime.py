@@ -18,7 +18,7 @@ import fal_client
 import msgpack
 import numpy as np
 import pytest
-from harness import SIZE, Server
+from harness import SIZE, Server, jpeg
 from PIL import Image
 from test_video import run, upload
 from websockets.asyncio.client import ClientConnection, connect
@@ -28,14 +28,6 @@ from engine.masks import fal_rle_to_mask
 
 APP = "fal-ai/sam-3/video-rle"
 CLICK = {"x": 40, "y": 50, "label": 1, "object_id": 1}
-
-
-def jpeg(shift: int = 0, size: tuple[int, int] = SIZE) -> bytes:
-    picture = np.full((size[1], size[0], 3), 90, np.uint8)
-    picture[30:70, 20 + shift : 60 + shift] = (220, 40, 60)
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, "JPEG")
-    return data.getvalue()
 
 
 @pytest.fixture

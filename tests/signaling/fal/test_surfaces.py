@@ -14,13 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-import trustme
-from harness import Server, write_clip
-from test_realtime import jpeg
+from harness import SIZE, Secure, Server, write_clip
 
 from signaling.fal.surfaces import fal_surface, normal_app, owner_and_alias, target
-
-HOSTS = ("fal.run", "queue.fal.run", "rest.fal.ai", "v3.fal.media")
 
 
 @pytest.mark.parametrize(
@@ -83,25 +79,6 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         pass
 
 
-@pytest.fixture
-def unchanged(tiny_checkpoint: Any, tmp_path: Path) -> Iterator[tuple[Server, Path]]:
-    """The server with a certificate for fal's names, and the test authority that signed it."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert(*HOSTS, "*.fal.media")
-    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    for part in certificate.cert_chain_pems:
-        part.write_to_path(str(tmp_path / "cert.pem"), append=True)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    server = Server(
-        tmp_path / "data",
-        tiny_checkpoint,
-        {"allowed_hosts": HOSTS},
-        tls=(tmp_path / "cert.pem", tmp_path / "key.pem"),
-    ).start()
-    yield server, tmp_path / "ca.pem"
-    server.stop()
-
-
 SCRIPT = """
 import fal_client, json, sys
 url = fal_client.upload_file(sys.argv[1])
@@ -116,33 +93,75 @@ print(json.dumps({"url": url, "old": old, "video": video, "frames": frames, "fra
 """
 
 
-def test_nothing_changed_but_the_proxy(unchanged: tuple[Server, Path], tmp_path: Path) -> None:
+def script(text: str, *arguments: Path | str, **environ: str) -> Any:
+    """The JSON that a program of a user's own prints, in a fresh process: the client reads its hosts once."""
+    ended = subprocess.run(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        env={**os.environ, "FAL_KEY": "id:secret", **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_nothing_changed_but_the_proxy(secure: Secure, picture: Path, tmp_path: Path) -> None:
     """HTTPS_PROXY and a certificate authority: everything under fal's own names."""
-    server, authority = unchanged
-    tunnel = Tunnel(server.port)
+    tunnel = Tunnel(secure.server.port)
     clip = write_clip(tmp_path / "clip.mp4", frames=4)
-    (tmp_path / "picture.jpg").write_bytes(jpeg())
-    environ = {
-        **os.environ,
-        "HTTPS_PROXY": tunnel.url,
-        "SSL_CERT_FILE": str(authority),
-        "FAL_KEY": "id:secret",
-    }
     try:
-        ended = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(clip), str(tmp_path / "picture.jpg")],
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert ended.returncode == 0, ended.stderr
-        out = json.loads(ended.stdout.splitlines()[-1])
+        out = script(SCRIPT, clip, picture, HTTPS_PROXY=tunnel.url, SSL_CERT_FILE=str(secure.authority))
         assert (out["frames"], out["frame"]) == (4, 0)
         assert all(out[name].startswith("https://v3.fal.media/files/") for name in ("url", "old", "video"))
-        assert tunnel.hosts == set(HOSTS)
+        assert tunnel.hosts == set(secure.hosts)
     finally:
         tunnel.close()
+
+
+BY_ENVIRONMENT = """
+import asyncio, fal_client, json, sys
+data = open(sys.argv[1], "rb").read()
+asked = {"image_url": fal_client.encode(data, "image/jpeg"), "prompts": [{"x": 40, "y": 50}]}
+app, live_app = "fal-ai/sam2/image", "fal-ai/sam-3/video-rle"
+handle = fal_client.submit(app, asked)
+out = {"submit": handle.get()["image"]["width"], "url": handle.response_url}
+out["run"] = fal_client.run(app, asked)["image"]["width"]
+out["status"] = type(fal_client.status(app, handle.request_id)).__name__
+out["stream"] = list(fal_client.stream(app, asked))[-1]["image"]["width"]
+try:
+    fal_client.cancel(app, handle.request_id)
+except fal_client.FalClientHTTPError as error:
+    out["cancel"] = error.status_code
+with fal_client.realtime(live_app, use_jwt=False) as live:
+    live.send({"image_bytes": data, "prompts": [{"x": 40, "y": 50}]})
+    out["live"] = live.recv()["frame_index"]
+
+async def both():
+    client = fal_client.AsyncClient()
+    out["async"] = (await client.subscribe(app, asked))["image"]["width"]
+    async with client.realtime(live_app, use_jwt=False) as live:
+        await live.send({"image_bytes": data, "prompts": [{"x": 40, "y": 50}]})
+        out["async live"] = (await live.recv())["frame_index"]
+
+asyncio.run(both())
+print(json.dumps(out))
+"""
+
+
+def test_hosts_by_environment_with_path_prefixes(secure: Secure, picture: Path) -> None:
+    """FAL_RUN_HOST and FAL_QUEUE_RUN_HOST, TLS with a certificate authority of our own, no proxy."""
+    host = f"localhost:{secure.server.port}"
+    out = script(
+        BY_ENVIRONMENT,
+        picture,
+        FAL_RUN_HOST=f"{host}/run",
+        FAL_QUEUE_RUN_HOST=f"{host}/queue",
+        SSL_CERT_FILE=str(secure.authority),
+    )
+    assert out.pop("url").startswith(f"https://{host}/queue/fal-ai/sam2/requests/")
+    widths = dict.fromkeys(("run", "submit", "stream", "async"), SIZE[0])
+    assert out == {**widths, "status": "Completed", "cancel": 400, "live": 0, "async live": 0}
 
 
 def test_other_hosts_are_not_served(server: Server) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from harness import SIZE, Server, write_clip
-from test_realtime import jpeg
+from harness import SIZE, Server, jpeg, write_clip
 from test_video import upload
 
 from signaling.command import CommandError
