@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from harness import FRAMES, SIZE, Server
-from test_access import locked
+from test_fal_access import locked
 
 __all__ = ["locked"]
 
