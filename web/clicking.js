@@ -1,6 +1,7 @@
 /**
  * From gestures and the crosshair to prompts. A press freezes the picture under the pointer, so that a click
- * means what the person saw; the stream goes on behind it, and release brings it back.
+ * means what the person saw; the stream goes on behind it. The picture stays a moment after the release, with
+ * the mask that the server foretells on it, until the mask has come to the moving picture.
  *
  * @typedef {import("./geometry.js").Spot} Spot
  */
@@ -8,6 +9,8 @@ import { clamp01 } from "./geometry.js";
 import { Pointer } from "./pointer.js";
 
 const STEP = 1 / 160;
+/** How long a clicked picture waits for its effect at most. */
+const LINGER_MS = 500;
 
 export class Clicking {
   #stage;
@@ -18,8 +21,9 @@ export class Clicking {
   #pointer;
   /** Frozen until the person says so, not only while pressing. */
   #kept = false;
-  /** Objects whose next mask is shown as a preview on the frozen picture. @type {Set<number>} */
-  #awaited = new Set();
+  /** Prompts that have not been answered. */
+  #open = 0;
+  #linger = 0;
   /** The first corner of a box made with the keyboard, 0..1. @type {Spot | null} */
   #corner = null;
 
@@ -34,7 +38,7 @@ export class Clicking {
    * @param {import("./picture.js").Picture} picture
    * @param {import("./objects.js").ObjectList} objects
    * @param {import("./prompter.js").Prompter} prompter
-   * @param {(error: Error) => void} fail
+   * @param {(error: Error, again: () => void) => void} fail `again`: does it on the newest picture instead
    */
   constructor(stage, picture, objects, prompter, fail) {
     this.#stage = stage;
@@ -55,6 +59,11 @@ export class Clicking {
 
   get frozen() {
     return this.#kept;
+  }
+
+  /** The person holds the picture. */
+  get holding() {
+    return this.#kept || this.#pointer.pressed;
   }
 
   /** @param {boolean} kept */
@@ -105,12 +114,10 @@ export class Clicking {
     this.#stage.draw();
   }
 
-  /** @param {import("./messages.js").Result} result */
-  readResult(result) {
-    if (!this.#awaited.size || !this.#stage.frozen) return;
-    for (const object of result.objects) {
-      if (this.#awaited.delete(object.object_id)) this.#picture.previews.set(object.object_id, object);
-    }
+  /** @param {import("./messages.js").Preview} preview shown only on the very picture that it is about */
+  #preview(preview) {
+    if (!this.#stage.frozen || preview.rtp_timestamp !== this.#stage.shown?.rtp) return;
+    for (const object of preview.objects) this.#picture.previews.set(object.object_id, object);
     this.#stage.draw();
   }
 
@@ -118,6 +125,7 @@ export class Clicking {
   #press(spot) {
     if (!this.#stage.shown || !this.#stage.view.toPicture(spot).inside) return false;
     this.#stage.canvas.focus({ preventScroll: true });
+    clearTimeout(this.#linger);
     this.#picture.crosshair = null;
     this.#stage.freeze();
     return true;
@@ -125,13 +133,19 @@ export class Clicking {
 
   #end() {
     this.#picture.dragging = null;
-    if (!this.#kept) this.#thaw();
+    if (this.#open) this.#linger = window.setTimeout(() => this.#release(), LINGER_MS);
+    else this.#release();
     this.#stage.draw();
     this.onFreeze();
   }
 
+  /** Unless the person holds it. */
+  #release() {
+    if (!this.holding) this.#thaw();
+  }
+
   #thaw() {
-    this.#awaited.clear();
+    clearTimeout(this.#linger);
     this.#picture.previews.clear();
     this.#stage.thaw();
   }
@@ -157,7 +171,7 @@ export class Clicking {
     const { selected } = this.#objects;
     if (mark && selected !== null) {
       this.#picture.hot = null;
-      return void this.#prompter.deleteMark(selected, mark).catch(this.#fail);
+      return void this.#carryOut(() => this.#prompter.deleteMark(selected, mark));
     }
     const { x, y } = this.#stage.view.toPicture(spot);
     return void this.#click({ x: clamp01(x), y: clamp01(y) }, exclude ? 0 : this.label);
@@ -175,25 +189,30 @@ export class Clicking {
     const { shown } = this.#stage;
     if (!shown) return;
     this.#picture.ripple(spot);
-    await this.#carryOut(() => this.#prompter.click(spot, label, shown));
+    await this.#carryOut((way) => this.#prompter.click(spot, label, shown, way));
   }
 
   /** @param {Spot} from @param {Spot} to */
   async #box(from, to) {
     const { shown } = this.#stage;
     if (!shown || from.x === to.x || from.y === to.y) return;
-    await this.#carryOut(() => this.#prompter.box(from, to, shown));
+    await this.#carryOut((way) => this.#prompter.box(from, to, shown, way));
   }
 
-  /** @param {() => Promise<number>} prompt gives the object's id */
-  async #carryOut(prompt) {
+  /** @param {(way: import("./prompter.js").Way) => Promise<void>} prompt @param {boolean} [reanchor] */
+  async #carryOut(prompt, reanchor = false) {
     const first = this.#objects.selected === null;
+    this.#open++;
     try {
-      const id = await prompt();
-      if (this.#stage.frozen) this.#awaited.add(id);
+      await prompt({ reanchor, onPreview: (preview) => this.#preview(preview) });
       this.onPrompt(first);
     } catch (error) {
-      this.#fail(/** @type {Error} */ (error));
+      this.#fail(/** @type {Error} */ (error), () => {
+        this.setFrozen(false);
+        void this.#carryOut(prompt, true);
+      });
+    } finally {
+      if (--this.#open === 0) this.#release();
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What can be undone. A deed has already been done when it is pushed.
  *
- * @typedef {{undo: () => Promise<void>, redo: () => Promise<void>}} Deed
+ * @typedef {{id: number, undo: () => Promise<void>, redo: () => Promise<void>}} Deed `id`: of its object
  */
 const KEPT = 100;
 
@@ -28,8 +28,9 @@ export class History extends EventTarget {
     this.#changed();
   }
 
-  undo() {
-    return this.#move(this.#done, this.#undone, (deed) => deed.undo());
+  /** The last deed, or the last on one object. @param {number} [id] @returns {Promise<boolean>} there was one */
+  undo(id) {
+    return this.#move(this.#done, this.#undone, (deed) => deed.undo(), id);
   }
 
   redo() {
@@ -42,10 +43,15 @@ export class History extends EventTarget {
     this.#changed();
   }
 
-  /** One at a time; a deed that fails is dropped. @param {Deed[]} from @param {Deed[]} to @param {(deed: Deed) => Promise<void>} carryOut */
-  async #move(from, to, carryOut) {
-    const deed = this.#busy ? undefined : from.pop();
-    if (!deed) return;
+  /**
+   * One at a time; a deed that fails is dropped.
+   *
+   * @param {Deed[]} from @param {Deed[]} to @param {(deed: Deed) => Promise<void>} carryOut @param {number} [id]
+   */
+  async #move(from, to, carryOut, id) {
+    const at = this.#busy ? -1 : from.findLastIndex((deed) => id === undefined || deed.id === id);
+    if (at < 0) return false;
+    const [deed] = from.splice(at, 1);
     this.#busy = true;
     try {
       await carryOut(deed);
@@ -54,6 +60,7 @@ export class History extends EventTarget {
       this.#busy = false;
       this.#changed();
     }
+    return true;
   }
 
   #changed() {

@@ -124,14 +124,16 @@ export class Livemask {
    * effect has left; rejects with LivemaskError where the server refuses it.
    *
    * @param {Prompt} message
+   * @param {(preview: import("./messages.js").Preview) => void} [onPreview] with `preview: true`: what it will show on
+   *   the frame that it names, before its effect has come all the way to now
    * @returns {Promise<Ack>}
    */
-  async prompt(message) {
+  async prompt(message, onPreview) {
     const session = this.#session;
     if (this.#state !== "live" || !session) throw new LivemaskError("NOT_CONNECTED", "not connected to the server");
     if (message.output) this.#output = { ...this.#output, ...message.output };
     if (message.apply_mask !== undefined) this.#applyMask = message.apply_mask;
-    const ack = await this.#request(session, message);
+    const ack = await this.#request(session, message, onPreview);
     this.#objects = new Set(ack.object_ids);
     if (message.reset) this.#masks.clear();
     for (const id of [message.remove ?? []].flat()) this.#masks.delete(id);
@@ -150,11 +152,6 @@ export class Livemask {
   /** @param {number} objectId @param {import("./rle.js").Rle} rle */
   async mask(objectId, rle) {
     return this.prompt({ object_id: objectId, mask_url: await maskDataUri(rle) });
-  }
-
-  /** The mask that was last seen of an object. @param {number} objectId */
-  lastMask(objectId) {
-    return this.#masks.get(objectId) ?? null;
   }
 
   /** Another camera over the same session, where the session sends one. @param {MediaStream | MediaStreamTrack} source */
@@ -246,15 +243,16 @@ export class Livemask {
     this.#requests.refuseAll(why);
   }
 
-  /** @param {Session} session @param {object} message */
-  #request(session, message) {
-    return this.#requests.make(message, (numbered) => session.send(numbered));
+  /** @param {Session} session @param {object} message @param {(preview: import("./messages.js").Preview) => void} [onPreview] */
+  #request(session, message, onPreview) {
+    return this.#requests.make(message, (numbered) => session.send(numbered), onPreview);
   }
 
   /** @param {any} message */
   #dispatch(message) {
     if (message.type === "result") this.#remember(message);
     else if (message.type === "ack") this.#requests.answered(message);
+    else if (message.type === "preview") this.#requests.previewed(message);
     else if (message.type === "x-fal-error") {
       this.#requests.refused(message.request_id, new LivemaskError(message.error, message.reason));
     } else if (message.type === "state") this.#readState(message);

@@ -117,6 +117,7 @@ render();
 function newStream(stream) {
   frames.clear();
   objects.newSession();
+  history.clear();
   stage.setStream(stream);
 }
 
@@ -124,7 +125,6 @@ function newStream(stream) {
 function readResult(result) {
   frames.add(result);
   objects.readResult(result);
-  clicking.readResult(result);
   uplink.readResult(result);
   const latency = instant.show(result);
   if (latency !== null) meter.shown(latency);
@@ -145,7 +145,7 @@ function orient() {
 
 function render() {
   const pictured = stage.shown !== null && studio.kind !== null;
-  const name = studio.condition(stage.frozen);
+  const name = studio.condition(clicking.holding);
   status.show(name, name === "failed" ? studio.reason : "");
   need("stage", HTMLElement).classList.toggle("dimmed", ["reconnecting", "stalled"].includes(name));
   need("empty", HTMLElement).hidden = objects.size > 0;
@@ -208,8 +208,8 @@ function keepSettings() {
 async function actOnObject(id, action) {
   if (action === "hide") objects.update(id, { hidden: !objects.get(id)?.hidden });
   if (action === "solo") objects.setSolo(objects.solo === id ? null : id);
-  if (action === "pin") await prompter.pin(id);
-  if (action === "again") await prompter.startAgain(id);
+  if (action === "pin") await prompter.pin(id, stage.shown);
+  if (action === "again") await prompter.startAgain(id, stage.shown);
   if (action === "remove") await prompter.remove(id);
 }
 
@@ -221,8 +221,8 @@ const COMMANDS = {
   move: ({ dx = 0, dy = 0, amount = 1 }) => clicking.moveCrosshair(dx, dy, amount),
   "toggle-include": () => (clicking.label = 1),
   "toggle-exclude": () => (clicking.label = 0),
-  undo: () => history.undo(),
-  redo: () => history.redo(),
+  undo: () => (picture.previews.clear(), history.undo()),
+  redo: () => (picture.previews.clear(), history.redo()),
   new: () => (objects.select(null), hints.done("refine"), hints.done("more")),
   select: ({ amount = 0 }) => objects.select(amount),
   remove: () => onSelected("remove"),
@@ -299,11 +299,14 @@ function stop() {
 
 /** @param {Promise<unknown>} promise */
 function attempt(promise) {
-  promise.catch(fail);
+  promise.catch((error) => fail(error));
 }
 
-/** @param {Error} error */
-function fail(error) {
+/** @param {Error} error @param {() => void} [again] does it on the newest picture instead */
+function fail(error, again) {
   if (!(error instanceof LivemaskError)) console.error(error);
-  status.toast(error.message);
+  const expired = error instanceof LivemaskError && error.code === "FRAME_EXPIRED";
+  if (!expired) return status.toast(error.message);
+  const offer = again && { words: "Use the newest picture", act: again };
+  status.toast("This picture is too old by now: the server has let it go.", offer);
 }

@@ -10,8 +10,10 @@
  * @typedef {{type: "result", frame_index: number, rtp_timestamp: number, pts: number | null, width: number,
  *   height: number, objects: ObjectResult[], rle_omitted?: boolean}} Result
  * @typedef {{type: "ack", request_id: string, frame_index: number, rtp_timestamp: number,
- *   seen_frame_index: number | null, reanchored?: boolean, object_ids: number[],
+ *   seen_frame_index: number | null, applied_frame_index: number, reanchored: boolean, object_ids: number[],
  *   rejected: {object_id: number | null, error: string, reason: string}[]}} Ack
+ * @typedef {{type: "preview", request_id: string, frame_index: number, rtp_timestamp: number | null, width: number,
+ *   height: number, objects: ObjectResult[], rejected: Ack["rejected"]}} Preview
  * @typedef {{object_id: number, state: ObjectState, score: number, color: string, since_frame_index: number}} ObjectInfo
  * @typedef {{mode: Mode, hidden: number[]}} Output
  * @typedef {{type: "state", frame_index: number | null, width: number | null, height: number | null,
@@ -27,7 +29,8 @@
  * @typedef {{x_min: number, y_min: number, x_max: number, y_max: number, object_id?: number}} BoxPrompt
  * @typedef {{prompts?: PointPrompt[], box_prompts?: BoxPrompt[], mask_url?: string, object_id?: number,
  *   replace?: boolean, width?: number, height?: number, rtp_timestamp?: number, reanchor?: boolean,
- *   remove?: number | number[], reset?: boolean, pin?: boolean, apply_mask?: boolean,
+ *   remove?: number | number[], reset?: boolean, preview?: boolean, undo?: boolean, redo?: boolean,
+ *   restore?: boolean, restart?: boolean, pin?: boolean, apply_mask?: boolean,
  *   output?: Partial<Output>}} Prompt
  */
 

@@ -18,7 +18,6 @@
  * @property {Mark[]} marks
  * @property {boolean} hidden
  * @property {boolean} pinned
- * @property {boolean} kept stays in the list though the server does not know it, for a next click
  */
 import { objectColor } from "./palette.js";
 
@@ -77,7 +76,6 @@ export class ObjectList extends EventTarget {
       marks: [],
       hidden: false,
       pinned: false,
-      kept: false,
     };
     this.#objects.set(id, made);
     this.#changed();
@@ -146,7 +144,7 @@ export class ObjectList extends EventTarget {
       object.color = info.color ?? object.color;
       this.#readObject(object, info.state, info.score);
     }
-    for (const { id, state, kept } of this.all()) if (state !== "new" && !kept && !named.has(id)) this.delete(id);
+    for (const { id, state } of this.all()) if (state !== "new" && !named.has(id)) this.delete(id);
     this.#changed();
   }
 

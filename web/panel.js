@@ -15,7 +15,7 @@ const ACTIONS = [
   ["hide", "eye", "Hide"],
   ["solo", "solo", "Show only this"],
   ["pin", "pin", "Remember this view"],
-  ["again", "reset", "Forget and start again"],
+  ["again", "reset", "Forget and start again from here"],
   ["remove", "trash", "Remove"],
 ];
 
@@ -143,9 +143,9 @@ class Card {
 }
 
 /** @param {LiveObject} object @param {number} now */
-export function stateWords({ state, score, since, kept }, now) {
+export function stateWords({ state, score, since }, now) {
   const seconds = Math.floor((now - since) / 1000);
-  if (state === "new") return kept ? "Click it in the picture" : "Looking…";
+  if (state === "new") return "Looking…";
   if (state === "tracking") return `Tracking · ${Math.round(score * 100)} %`;
   const ago = seconds < 1 ? "" : seconds < 90 ? ` for ${seconds} s` : ` for ${Math.round(seconds / 60)} min`;
   return state === "occluded" ? `Hidden from view${ago}` : `Lost${ago}`;

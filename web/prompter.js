@@ -1,13 +1,18 @@
 /**
- * What the person does to objects, told to the server and kept for undo. Coordinates are 0..1 of the picture.
- *
- * Undo speaks plain prompts: an object goes back by forgetting it and giving it again the clicks that it had,
- * where they are now; a removed one comes back by its last mask.
+ * What the person does to objects, told to the server, and how each deed is taken back. The server keeps what
+ * an object was; the page keeps what it alone knows: names and clicked points. Coordinates are 0..1.
  *
  * @typedef {import("./objects.js").Mark} Mark
+ * @typedef {import("./objects.js").LiveObject} LiveObject
+ * @typedef {import("./messages.js").Prompt} Prompt
+ * @typedef {import("./messages.js").Preview} Preview
  * @typedef {import("./stage.js").Shown} Shown
  * @typedef {import("./geometry.js").Spot} Spot
+ * @typedef {object} Way how a prompt on a picture is meant
+ * @property {boolean} [reanchor] on the newest picture, should the server keep that one no more
+ * @property {(preview: Preview) => void} [onPreview] what it will show on that picture, soon
  */
+import { clamp01 } from "./geometry.js";
 import { LivemaskError } from "./messages.js";
 import { markNow } from "./objects.js";
 
@@ -27,17 +32,15 @@ export class Prompter {
     this.#client = client;
   }
 
-  /** On the selected object, or on a new one. @param {Spot} spot @param {0 | 1} label @param {Shown} shown @returns {Promise<number>} the object's id */
-  async click(spot, label, shown) {
+  /** On the selected object, or on a new one. @param {Spot} spot @param {0 | 1} label @param {Shown} shown @param {Way} [way] */
+  async click(spot, label, shown, way) {
     const { id, before } = this.#target();
-    const mark = { ...spot, label, within: null };
-    const send = () => this.#send({ prompts: [point(spot, label, shown, id)], ...seen(shown) });
-    await this.#change(id, before, [...(before ?? []), mark], send);
-    return id;
+    const marks = [...(before?.marks ?? []), { ...spot, label, within: null }];
+    await this.#place(id, before, marks, { prompts: [point(spot, label, shown, id)], ...seen(shown) }, way);
   }
 
-  /** @param {Spot} from @param {Spot} to @param {Shown} shown @returns {Promise<number>} the object's id */
-  async box(from, to, shown) {
+  /** @param {Spot} from @param {Spot} to @param {Shown} shown @param {Way} [way] */
+  async box(from, to, shown, way) {
     const { id, before } = this.#target();
     const box = {
       x_min: Math.min(from.x, to.x) * shown.width,
@@ -46,52 +49,44 @@ export class Prompter {
       y_max: Math.max(from.y, to.y) * shown.height,
       object_id: id,
     };
-    await this.#change(id, before, [], () => this.#send({ box_prompts: [box], ...seen(shown) }));
-    return id;
+    await this.#place(id, before, [], { box_prompts: [box], ...seen(shown) }, way);
   }
 
-  /** @param {number} id @param {Mark} mark */
+  /**
+   * Takes a click back: undoes what was done to the object since, and gives the later clicks again, where they
+   * are now.
+   *
+   * @param {number} id @param {Mark} mark
+   */
   async deleteMark(id, mark) {
-    const object = this.#objects.get(id);
-    if (!object) return;
-    const before = object.marks;
-    const after = before.filter((other) => other !== mark);
-    await this.#restore(id, after);
-    this.#history.push({ undo: () => this.#restore(id, before), redo: () => this.#restore(id, after) });
+    const before = this.#part(id);
+    if (!before) return;
+    const box = this.#objects.get(id)?.box ?? null;
+    const later = before.marks.slice(before.marks.indexOf(mark) + 1);
+    while (this.#objects.get(id)?.marks.includes(mark)) {
+      if (await this.#history.undo(id)) continue;
+      throw new LivemaskError("NOTHING_TO_UNDO", "That click lies too far back to be taken away.");
+    }
+    for (const each of later) await this.#giveAgain(id, before, each, markNow(each, box) ?? each);
   }
 
   /** @param {number} id */
   async remove(id) {
-    const object = this.#objects.get(id);
-    if (!object) return;
-    const rle = this.#live().lastMask(id);
-    const kept = { ...object };
-    const away = async () => {
-      await this.#forget(id);
-      this.#objects.delete(id);
-    };
-    const back = async () => {
-      if (!rle) throw new LivemaskError("NO_MASK", `${kept.name} had no mask to come back with`);
-      this.#objects.ensure(id);
-      this.#objects.update(id, { ...kept, state: "new" });
-      await this.#live().mask(id, rle);
-    };
-    await away();
-    this.#history.push({ undo: back, redo: away });
+    const before = this.#part(id);
+    if (!before) return;
+    await this.#send({ remove: id });
+    this.#objects.delete(id);
+    this.#did(id, before, { restore: true, object_id: id }, { remove: id });
   }
 
-  /** Forgets what an object looks like, keeps its name and place for the next click. @param {number} id */
-  async startAgain(id) {
-    this.#objects.update(id, { kept: true });
-    await this.#forget(id);
-    this.#objects.update(id, { state: "new", box: null, score: 0, marks: [], pinned: false });
-    this.#objects.select(id);
+  /** Forgets what the object looked like before this picture. @param {number} id @param {Shown | null} shown */
+  async startAgain(id, shown) {
+    await this.#tell(id, { restart: true, object_id: id, ...stamp(shown) }, { marks: [], pinned: false });
   }
 
-  /** @param {number} id */
-  async pin(id) {
-    await this.#send({ pin: true, object_id: id });
-    this.#objects.update(id, { pinned: true });
+  /** Remembers what the object looks like on this picture. @param {number} id @param {Shown | null} shown */
+  async pin(id, shown) {
+    await this.#tell(id, { pin: true, object_id: id, ...stamp(shown) }, { pinned: true });
   }
 
   async reset() {
@@ -102,84 +97,123 @@ export class Prompter {
 
   #live() {
     const live = this.#client();
-    if (!live) throw new LivemaskError("NOT_CONNECTED", "start a camera first");
+    if (!live) throw new LivemaskError("NOT_CONNECTED", "Start a camera first.");
     return live;
   }
 
-  /** @param {import("./messages.js").Prompt} prompt */
-  async #send(prompt) {
-    const ack = await this.#live().prompt(prompt);
+  /** @param {Prompt} prompt @param {(preview: Preview) => void} [onPreview] */
+  async #send(prompt, onPreview) {
+    const ack = await this.#live().prompt(onPreview ? { ...prompt, preview: true } : prompt, onPreview);
     const [refused] = ack.rejected;
     if (refused) throw new LivemaskError(refused.error, refused.reason);
   }
 
-  /** The object that a prompt is for, made if need be; `before` is null for one that the server does not know. */
+  /** The object that a prompt is for, made if need be; `before` is null for a new one. */
   #target() {
-    const selected = this.#objects.get(this.#objects.selected);
-    if (selected) return { id: selected.id, before: selected.state === "new" && !selected.marks.length ? null : selected.marks };
+    const { selected } = this.#objects;
+    if (selected !== null) return { id: selected, before: this.#part(selected) };
     const id = this.#objects.nextId();
     this.#objects.ensure(id);
     this.#objects.select(id);
     return { id, before: null };
   }
 
-  /** @param {number} id @param {Mark[] | null} before @param {Mark[]} after @param {() => Promise<void>} send */
-  async #change(id, before, after, send) {
-    this.#objects.update(id, { marks: after });
+  /**
+   * @param {number} id
+   * @param {LiveObject | null} before
+   * @param {Mark[]} marks
+   * @param {Prompt} message
+   * @param {Way} [way]
+   */
+  async #place(id, before, marks, message, { reanchor = false, onPreview } = {}) {
+    this.#objects.update(id, { marks });
     try {
-      await send();
+      await this.#send(reanchor ? { ...message, reanchor } : message, onPreview);
     } catch (error) {
-      if (before) this.#objects.update(id, { marks: before });
-      else if (!this.#objects.get(id)?.kept) this.#objects.delete(id);
+      if (before) this.#objects.update(id, { marks: before.marks });
+      else this.#objects.delete(id);
       throw error;
     }
-    this.#objects.update(id, { kept: false });
-    const undo = before ? () => this.#restore(id, before) : () => this.#undoFirst(id);
-    this.#history.push({ undo, redo: () => this.#restore(id, after) });
+    this.#did(id, before, { undo: true, object_id: id }, { redo: true, object_id: id });
   }
 
-  /** @param {number} id */
-  async #undoFirst(id) {
-    await this.#forget(id);
-    this.#objects.update(id, { state: "new", marks: [] });
-    this.#objects.delete(id);
+  /** @param {number} id @param {LiveObject} before @param {Mark} mark @param {Spot} spot where it is now */
+  async #giveAgain(id, before, { label }, spot) {
+    const there = this.#part(id);
+    if (!there && label === 0) return; // nothing is left to take it from
+    if (!there) this.#put(id, { ...before, marks: [] });
+    const size = { width: 1000, height: 1000 };
+    const at = { x: clamp01(spot.x), y: clamp01(spot.y) };
+    const marks = [...(there?.marks ?? []), { ...at, label, within: null }];
+    await this.#place(id, there, marks, { prompts: [point(at, label, size, id)], ...size });
   }
 
-  /** The object anew from these clicks, or from where it is now if it has none. @param {number} id @param {Mark[]} marks */
-  async #restore(id, marks) {
-    const shown = { width: 1000, height: 1000 };
-    const object = this.#objects.ensure(id);
-    const known = object.state !== "new";
-    const now = marks.map((mark) => ({ ...mark, ...inPicture(markNow(mark, object.box) ?? mark) }));
-    const prompts = now.map((mark) => point(mark, mark.label, shown, id));
-    const rle = this.#live().lastMask(id);
-    if (marks.some((mark) => mark.label === 1)) {
-      await this.#send({ ...(known ? { remove: id } : {}), prompts, width: shown.width, height: shown.height });
-    } else if (rle) {
-      await this.#live().mask(id, rle);
+  /** @param {number} id @param {Prompt} message @param {Partial<LiveObject>} change */
+  async #tell(id, message, change) {
+    const before = this.#part(id);
+    if (!before) return;
+    await this.#send(message);
+    this.#objects.update(id, change);
+    this.#did(id, before, { undo: true, object_id: id }, { redo: true, object_id: id });
+  }
+
+  /** @param {number} id @param {LiveObject | null} before @param {Prompt} back @param {Prompt} forth */
+  #did(id, before, back, forth) {
+    let after = this.#part(id);
+    this.#history.push({
+      id,
+      undo: async () => {
+        after = this.#part(id);
+        await this.#go(id, before, back);
+      },
+      redo: async () => {
+        before = this.#part(id);
+        await this.#go(id, after, forth);
+      },
+    });
+  }
+
+  /** @param {number} id @param {LiveObject | null} part what the page knows of it then @param {Prompt} message */
+  async #go(id, part, message) {
+    const there = this.#objects.get(id) !== null;
+    if (part && !there) this.#put(id, part);
+    try {
+      await this.#send(message);
+    } catch (error) {
+      if (!there) this.#objects.delete(id);
+      throw error;
     }
-    this.#objects.update(id, { marks: now });
+    if (!part) this.#objects.delete(id);
+    else this.#objects.update(id, { marks: part.marks, pinned: part.pinned });
   }
 
-  /** @param {number} id */
-  async #forget(id) {
-    await this.#live()
-      .remove(id)
-      .catch((error) => {
-        if (error.code !== "UNKNOWN_OBJECT") throw error;
-      });
+  /** @param {number} id @returns {LiveObject | null} */
+  #part(id) {
+    const object = this.#objects.get(id);
+    return object && { ...object };
+  }
+
+  /** @param {number} id @param {LiveObject} part */
+  #put(id, part) {
+    this.#objects.ensure(id);
+    this.#objects.update(id, { ...part, state: "new" });
+    this.#objects.select(id);
   }
 }
 
-/** @param {Spot} spot */
-const inPicture = ({ x, y }) => ({ x: Math.min(1, Math.max(0, x)), y: Math.min(1, Math.max(0, y)) });
+
 
 /** @param {Spot} spot @param {0 | 1} label @param {{width: number, height: number}} size @param {number} id */
 function point({ x, y }, label, { width, height }, id) {
   return { x: x * width, y: y * height, label, object_id: id };
 }
 
-/** The frame that the person saw. @param {Shown} shown */
-function seen({ width, height, rtp }) {
-  return { width, height, ...(rtp === null ? {} : { rtp_timestamp: rtp }) };
+/** The picture that the person saw, and whose pixels are counted. @param {Shown} shown */
+function seen(shown) {
+  return { width: shown.width, height: shown.height, ...stamp(shown) };
+}
+
+/** @param {Shown | null} shown */
+function stamp(shown) {
+  return shown?.rtp == null ? {} : { rtp_timestamp: shown.rtp };
 }

@@ -3,6 +3,7 @@ import { button, need, setIcon } from "./dom.js";
 import { condition } from "./states.js";
 
 const TOAST_MS = 6000;
+const OFFER_MS = 15000;
 
 /** @type {Record<import("./states.js").Action, string>} */
 const BUTTONS = { camera: "start-camera", sample: "start-sample", screen: "start-screen", retry: "retry" };
@@ -57,12 +58,21 @@ export class Status {
     need("chips", HTMLElement).replaceChildren(...made);
   }
 
-  /** @param {string} text */
-  toast(text) {
+  /** @param {string} text @param {{words: string, act: () => void} | null} [offer] what can be done about it */
+  toast(text, offer = null) {
     clearTimeout(this.#toastTimer);
-    this.#toast.textContent = text;
+    this.#toast.replaceChildren(text);
+    if (offer) {
+      const choice = document.createElement("button");
+      choice.textContent = offer.words;
+      choice.addEventListener("click", () => {
+        this.#toast.hidden = true;
+        offer.act();
+      });
+      this.#toast.append(choice);
+    }
     this.#toast.hidden = false;
-    this.#toastTimer = window.setTimeout(() => (this.#toast.hidden = true), TOAST_MS);
+    this.#toastTimer = window.setTimeout(() => (this.#toast.hidden = true), offer ? OFFER_MS : TOAST_MS);
   }
 
   /** @param {string | null} text */

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,8 +29,8 @@ from signaling.settings import Settings
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "stream")]
+from colours import StoryEngine  # noqa: E402
 from driver import SCENE, Studio  # noqa: E402
-from scene import ColourEngine  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -45,13 +45,16 @@ class ColourLane:
     """One session's objects, as `engine.worker.Lane` offers them; remembers the frames it was given."""
 
     def __init__(self) -> None:
-        self.engine = ColourEngine(most=16)
+        self.engine = StoryEngine()
         self.frames: dict[int, Frame] = {}
         self._thread = ThreadPoolExecutor(1)
 
     def submit(self, frame: Frame, prompts: list[Prompt], live: bool = True) -> Future[MaskSet]:
         self.frames[frame.index] = frame
         return self._thread.submit(lambda: asyncio.run(self.engine.step(frame, prompts)))
+
+    def preview(self, prompts: Sequence[Prompt]) -> Future[MaskSet]:
+        return self._thread.submit(lambda: asyncio.run(self.engine.preview(prompts)))
 
     def close(self) -> None:
         self._thread.shutdown(wait=False)
@@ -71,7 +74,7 @@ class ColourWorker:
 
     def stop(self) -> None: ...
 
-    def open(self, **options: int) -> ColourLane:
+    def open(self, **options: float) -> ColourLane:
         self.lanes.append(ColourLane())
         return self.lanes[-1]
 

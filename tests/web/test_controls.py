@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from driver import GREEN_AT, SCENE, Studio, X, Y
 from PIL import Image
 from playwright.sync_api import Browser
 from scene import GREEN
+
+from engine.types import Pin, Prompt, Restart, Undo
 
 pytestmark = pytest.mark.browser
 
@@ -97,7 +100,7 @@ def test_remove_and_bring_back(live: Studio, way: str) -> None:
     live.until(lambda: live.object_result(1) is None, "the object is gone")
     live.page.keyboard.press("Control+z")
     live.until_object(1)
-    assert any("mask_url" in message for message in live.sent("mask_url")), "it came back by its mask"
+    assert live.sent("restore")[-1]["object_id"] == 1
 
 
 @pytest.mark.parametrize("way", ["pointer", "keyboard"])
@@ -176,10 +179,16 @@ def test_a_click_on_a_point_removes_it(live: Studio) -> None:
     add_green(live)
     click_green(live, 0.06, 0.06)
     live.until(lambda: len(live.sent("prompts")[-1]["prompts"]) == 1, "the second point was sent")
-    live.page.wait_for_timeout(300)
+    live.until(answered(live, live.sent("prompts")[-1]), "the server has it")
+    undone = len(live.sent("undo"))
     click_green(live)
-    live.until(lambda: "remove" in live.sent("prompts")[-1], "the rest was given again")
-    assert len(live.sent("prompts")[-1]["prompts"]) == 1
+    again = live.until(
+        lambda: live.sent("prompts")[-1] if len(live.sent("undo")) == undone + 2 else None, "undone"
+    )
+    live.until(answered(live, again), "the later point was given again")
+    (point,) = again["prompts"]
+    where = point["x"] / again["width"], point["y"] / again["height"]
+    assert where == pytest.approx((GREEN_AT[0] + 0.06, GREEN_AT[1] + 0.06), abs=0.01)
     live.until_object(1)
 
 
@@ -333,20 +342,42 @@ def test_theme_and_patterns(live: Studio) -> None:
     live.until(lambda: server_state(live)["apply_mask"] is True, "the server draws again")
 
 
-def test_forget_and_start_again(live: Studio) -> None:
+def test_forget_and_start_again_from_here(live: Studio, server: Server) -> None:
     add_green(live)
     live.page.get_by_label("Name of object 1").fill("Ball")
-    live.page.get_by_role("button", name="Forget and start again").click()
-    live.until(lambda: live.object_result(1) is None, "the server forgot it")
+    live.page.get_by_role("button", name="Forget and start again from here").click()
+    live.until(lambda: live.sent("restart"), "told to the server")
+    message = live.sent("restart")[-1]
+    live.until(answered(live, message), "done")
+    assert applied(server)[-1] == (Restart(1, seen_frame(live, message)), seen_frame(live, message))
     assert live.objects() == ["Ball"]
-    add_again = live.place(0.9, 0.95)
-    live.page.mouse.click(*add_again)
-    live.until_object(1)
+    live.page.keyboard.press("Escape")
+    live.page.keyboard.press("Control+z")
+    live.until(lambda: isinstance(applied(server)[-1][0], Undo), "taken back")
     assert live.objects() == ["Ball"]
 
 
-def test_what_the_server_cannot_do_is_said(live: Studio) -> None:
+def test_a_view_is_remembered(live: Studio, server: Server) -> None:
     add_green(live)
-    live.page.get_by_role("button", name="Remember this view").click()
-    toast = live.page.locator("#toast")
-    live.until(lambda: toast.is_visible() and "pin" in (toast.text_content() or ""), "the refusal is shown")
+    pin = live.page.locator("#objects li").get_by_role("button", name="Remember this view")
+    pin.click()
+    live.until(lambda: live.page.get_by_role("button", name="View remembered").is_visible(), "it says so")
+    message = live.sent("pin")[-1]
+    assert applied(server)[-1] == (Pin(1, seen_frame(live, message)), seen_frame(live, message))
+    live.page.evaluate("document.activeElement.blur()")
+    live.page.keyboard.press("Control+z")
+    live.until(lambda: pin.is_visible(), "taken back")
+
+
+def answered(live: Studio, message: dict[str, Any]) -> Callable[[], bool]:
+    return lambda: any(ack["request_id"] == message["request_id"] for ack in live.received("ack"))
+
+
+def seen_frame(live: Studio, message: dict[str, Any]) -> int:
+    """The number of the frame whose timestamp a message names."""
+    stamps = {result["rtp_timestamp"]: result["frame_index"] for result in live.received("result")}
+    return int(stamps[message["rtp_timestamp"]])
+
+
+def applied(server: Server) -> list[tuple[Prompt, int]]:
+    return server.worker.lanes[-1].engine.applied

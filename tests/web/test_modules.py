@@ -217,7 +217,7 @@ def test_undo_and_redo(js: Evaluate) -> None:
       const history = new m.History();
       const said = [];
       const say = (word) => async () => said.push(word);
-      const deed = (name) => ({undo: say("-" + name), redo: say("+" + name)});
+      const deed = (name) => ({id: name.length, undo: say("-" + name), redo: say("+" + name)});
       history.push(deed("a"));
       history.push(deed("b"));
       await history.undo();
@@ -227,6 +227,10 @@ def test_undo_and_redo(js: Evaluate) -> None:
       history.push(deed("c"));
       await history.redo();
       await history.undo();
-      return [said, history.canUndo, history.canRedo];
+      history.push(deed("dd"));
+      history.push(deed("e"));
+      const found = [await history.undo(2), await history.undo(2)];
+      return [said, found, history.canUndo, history.canRedo];
     }"""
-    assert js("history.js", function) == [["-b", "-a", "+a", "-c"], True, True]
+    said = ["-b", "-a", "+a", "-c", "-dd"]
+    assert js("history.js", function) == [said, [True, False], True, True]
