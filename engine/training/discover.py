@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from engine.training.cutouts import Bool, Found, sprite, tidy
 from engine.training.footage import Image, play
+from engine.training.motion import Flow, flow, own_motion
 from engine.training.textures import PICTURE, VIDEOS
-
-Flow = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,6 @@ class Rules:
         step: frames between anchors; `reach` frames before and after must agree with an anchor.
         moving: residual motion over `reach` frames that counts, after the camera's is taken off.
         agree: overlap (IoU) of an object with itself in the frames before and after, carried by the flow.
-        outline: overlap of GrabCut's outline with the region it started from.
-        contrast: difference in colour (Lab) that the outline must have nearly everywhere: of what moves, and
-            of what was found by colour alone.
         solidity: share of its convex hull that a region found by colour fills; holes in foliage fill little.
         border: share of the outline that may lie on the picture's border.
     """
@@ -45,12 +41,29 @@ class Rules:
     reach: int = 3
     moving: float = 1.5
     agree: float = 0.7
-    outline: float = 0.7
-    contrast: tuple[float, float] = (9.0, 22.0)
     solidity: float = 0.82
     smallest: float = 0.004
     largest: float = 0.3
     border: float = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far a found region is believed, when GrabCut draws its outline again.
+
+    Attributes:
+        core: how deep inside it, in square roots of its area, it is surely the object.
+        outline: overlap (IoU) that the new outline must have with it.
+        contrast: difference in colour (Lab) that the new outline must have nearly everywhere.
+    """
+
+    core: float
+    outline: float
+    contrast: float
+
+
+MOTION = Trust(core=0.14, outline=0.45, contrast=8.0)  # flow bleeds over edges into what is around
+COLOUR = Trust(core=0.06, outline=0.7, contrast=22.0)
 
 
 def discover(frames: Sequence[Image], rules: Rules) -> Iterator[tuple[Image, Bool]]:
@@ -60,44 +73,25 @@ def discover(frames: Sequence[Image], rules: Rules) -> Iterator[tuple[Image, Boo
     for at in range(2 * reach, len(frames) - 2 * reach, rules.step):
         before, now, after = (frames[i] for i in (at - reach, at, at + reach))
         forth, back = flow(now, after), flow(now, before)
-        found = [(region, rules.contrast[0]) for region in moving(forth, back, rules)]
-        found += [(r, rules.contrast[1]) for r in coloured(before, now, after, (back, forth), rules)]
-        for region, contrast in found:
-            mask = outline(now, region)
-            if _iou(mask, region) < rules.outline or _contrast(now, mask) < contrast:
+        found = [(region, MOTION) for region in moving(now, forth, back, rules)]
+        found += [(region, COLOUR) for region in coloured(before, now, after, (back, forth), rules)]
+        for region, trust in found:
+            mask = outline(now, region, trust.core)
+            if _iou(mask, region) < trust.outline or _contrast(now, mask) < trust.contrast:
                 continue
             if _plausible(mask, rules) and all(_iou(mask, other) < 0.5 for other in known):
                 known.append(mask)  # a still thing is taken once in a clip
                 yield now, mask
 
 
-def flow(first: Image, second: Image) -> Flow:
-    """Where each pixel of `first` is in `second`, relative; DIS optical flow (Kroeger et al., ECCV 2016)."""
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(dis.calc(grey[0], grey[1], np.zeros((*grey[0].shape, 2), np.float32)), np.float32)
-
-
-def camera(motion: Flow) -> Flow:
-    """The part of a flow that one homography explains: the camera's, if most of the picture is still."""
-    height, width = motion.shape[:2]
-    ys, xs = np.mgrid[4:height:8, 4:width:8]
-    start = np.stack((xs, ys), -1).reshape(-1, 2).astype(np.float32)
-    cv2.setRNGSeed(0)
-    matrix, _ = cv2.findHomography(start, start + motion[ys, xs].reshape(-1, 2), cv2.RANSAC, 1.0)
-    if matrix is None:
-        return np.zeros_like(motion)
-    everywhere = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    return np.asarray(cv2.perspectiveTransform(everywhere, matrix) - everywhere, np.float32)
-
-
-def moving(forth: Flow, back: Flow, rules: Rules) -> list[Bool]:
-    """Regions that move on their own both before and after: one alone would also see what they uncover."""
-    both = np.minimum(*(np.linalg.norm(motion - camera(motion), axis=2) for motion in (forth, back)))
-    mask = cv2.morphologyEx(
-        (both > rules.moving).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
-    )
-    return [region for region in _components(mask > 0) if _plausible(region, rules)]
+def moving(picture: Image, forth: Flow, back: Flow, rules: Rules) -> list[Bool]:
+    """Regions that move on their own, filled from their rims."""
+    mask = own_motion(picture, forth, back, rules.moving).astype(np.uint8)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(closed, contours, -1, 1, cv2.FILLED)
+    opened = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return [region for region in _components(opened > 0) if _plausible(region, rules)]
 
 
 def coloured(
@@ -126,11 +120,18 @@ def segments(picture: Image) -> NDArray[np.int32]:
     return np.asarray(graph.processImage(smooth), np.int32)
 
 
-def outline(picture: Image, region: Bool) -> Bool:
-    """The region's outline drawn again by GrabCut, its core and its surroundings given."""
-    width = max(3, int(0.12 * np.sqrt(region.sum()))) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-    core, reach = (f(region.astype(np.uint8), kernel) > 0 for f in (cv2.erode, cv2.dilate))
+def outline(picture: Image, region: Bool, core_depth: float) -> Bool:
+    """The region's outline drawn again by GrabCut, its core and its surroundings given.
+
+    Args:
+        core_depth: how deep inside the region, in square roots of its area, it is sure.
+    """
+    root = np.sqrt(region.sum())
+    inner, outer = (_disc(depth * root) for depth in (core_depth, 0.06))
+    core, reach = (
+        cv2.erode(region.astype(np.uint8), inner) > 0,
+        cv2.dilate(region.astype(np.uint8), outer) > 0,
+    )
     trimap = np.where(region, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[~reach], trimap[core] = cv2.GC_BGD, cv2.GC_FGD
     if not core.any():
@@ -139,6 +140,11 @@ def outline(picture: Image, region: Bool) -> Bool:
     bgr, models = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (np.zeros((1, 65)), np.zeros((1, 65)))
     cv2.grabCut(bgr, trimap, (0, 0, 1, 1), *models, 4, cv2.GC_INIT_WITH_MASK)
     return tidy(np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), keep=0.5)
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = max(3, 2 * round(radius) + 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def _again(region: Bool, motion: Flow, there: NDArray[np.int32]) -> float:

@@ -120,9 +120,9 @@ def _save_sheets(sheets: Sheets, report: Report, folder: Path, first: str, rows:
 
 
 def _print_real(annotated: Sequence[Annotated], reports: dict[str, Report]) -> None:
-    print(f"\n{'clip':24} {'object':12}" + "".join(f"{name:>8}" for name in reports))
+    print(f"\n{'clip':26} {'object':12}" + "".join(f"{name:>8}" for name in reports))
     for k, a in enumerate(annotated):
-        print(f"{a.clip:24} {a.name:12}" + "".join(f"{r.objects[k].mean:8.2f}" for r in reports.values()))
+        print(f"{a.clip:26} {a.name:12}" + "".join(f"{r.objects[k].mean:8.2f}" for r in reports.values()))
     rows: list[tuple[str, Callable[[Report], float]]] = [
         ("mean IoU, later frames", lambda r: r.mean),
         ("mean IoU, prompted frame", lambda r: r.first),
@@ -131,7 +131,7 @@ def _print_real(annotated: Sequence[Annotated], reports: dict[str, Report]) -> N
         ("ms per frame and object", lambda r: r.ms_per_object),
     ]
     for label, value in rows:
-        print(f"{label:37}" + "".join(f"{value(r):8.3g}" for r in reports.values()))
+        print(f"{label:39}" + "".join(f"{value(r):8.3g}" for r in reports.values()))
 
 
 def _alarms(scores: Sequence[ObjectScore]) -> float:
