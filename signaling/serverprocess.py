@@ -18,13 +18,23 @@ from signaling.command import CommandError
 
 READY = re.compile(r"Livemask is ready: (\S+)")
 # Who may speak to it and where it listens is decided here, not by the environment.
-NOT_INHERITED = ("LIVEMASK_HOST", "LIVEMASK_PORT", "LIVEMASK_API_KEYS", "LIVEMASK_ALLOWED_HOSTS")
+NOT_INHERITED = (
+    "LIVEMASK_HOST",
+    "LIVEMASK_PORT",
+    "LIVEMASK_API_KEYS",
+    "LIVEMASK_ALLOWED_HOSTS",
+    "LIVEMASK_FAL_DATABASE_URL",
+    "LIVEMASK_FAL_FILES_URL",
+    "LIVEMASK_FAL_REQUIRE_KEY",
+)
 STOP_SECONDS = 10.0
 
 
 @contextmanager
 def server_process(flags: Sequence[str], within: float = 300.0) -> Iterator[str]:
     """Run a server on a free loopback port for as long as the context lasts; gives its URL.
+
+    It keeps its data in a folder of its own, for a server of the user's may be running.
 
     Args:
         flags: further flags of `livemask serve`.
@@ -35,7 +45,8 @@ def server_process(flags: Sequence[str], within: float = 300.0) -> Iterator[str]
     """
     command = [sys.executable, "-m", "signaling.cli", "serve", "--host", "127.0.0.1", "--port", "0", *flags]
     environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryFile() as log:
+        environment["LIVEMASK_FAL_DATA_DIR"] = data
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
         )

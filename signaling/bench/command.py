@@ -14,7 +14,7 @@ OUT = Path("docs/benchmarks.md")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `livemask bench`."""
-    parser.add_argument("what", nargs="?", choices=("engine", "service", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("engine", "service", "fal", "all"), default="all")
     parser.add_argument("--out", type=Path, default=OUT, help=f"rows are added to this file (default: {OUT})")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     engine = parser.add_argument_group("engine")
@@ -31,11 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=45.0, help="for one number of objects, all contenders together"
     )
     service = parser.add_argument_group("service")
-    service.add_argument("--model", default="auto", help="of the server")
+    service.add_argument("--model", default="auto", help="of the server, for the API's rows as well")
     service.add_argument("--sizes", default="640x480,1280x720", help="comma-separated")
     service.add_argument("--sessions", default="1,2,4", help="comma-separated numbers of sessions at once")
     service.add_argument("--session-objects", type=int, default=1, help="objects in each session")
     service.add_argument("--session-seconds", type=float, default=15.0, help="measured for a row")
+    fal = parser.add_argument_group("fal", "requests of a 1280x720 clip, realtime pictures of 640x480")
+    fal.add_argument("--clip-seconds", type=float, default=10.0, help="of the clip (default: %(default)s)")
+    fal.add_argument("--jobs", type=int, default=4, help="requests of it at once (default: %(default)s)")
+    fal.add_argument("--connections", default="1,8", help="comma-separated numbers of realtime connections")
+    fal.add_argument("--live-seconds", type=float, default=15.0, help="measured for a row")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,6 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         header, rows = service.measure(arguments)
         print(report.append(arguments.out, "Service", command, header, rows))
+    if arguments.what in ("fal", "all"):
+        from signaling.bench import fal
+
+        header, rows = fal.measure(arguments)
+        print(report.append(arguments.out, "fal-compatible API", command, header, rows))
     return 0
 
 

@@ -33,6 +33,8 @@ def test_blocks_are_added_at_the_end(tmp_path: Path) -> None:
         (["engine", "--models", "nonesuch"], "UNKNOWN_MODEL"),
         (["service", "--sizes", "640"], "--sizes: expected sizes"),
         (["service", "--sessions", "0"], "--sessions: expected positive numbers"),
+        (["fal", "--connections", "none"], "--connections: expected positive numbers"),
+        (["fal", "--jobs", "0"], "--jobs: expected positive numbers"),
     ],
 )
 def test_mistakes_are_told(
@@ -65,3 +67,20 @@ def test_the_service_is_measured_through_real_processes(
     assert cells[:4] == ["tiny", "160x120", "2", "1"]
     assert float(cells[5].split()[0]) > 0
     assert float(cells[6]) > 0
+
+
+def test_the_api_is_measured_beside_the_command(
+    tmp_path: Path, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVEMASK_CHECKPOINT", str(tiny_checkpoint.weights))
+    monkeypatch.setenv("LIVEMASK_CONFIG", str(tiny_checkpoint.config))
+    rows = tmp_path / "rows.md"
+    flags = ["--clip-seconds", "0.3", "--jobs", "2", "--connections", "2", "--live-seconds", "0.5"]
+    assert main(["bench", "fal", *flags, "--device", "cpu", "--out", str(rows)]) == 0
+    lines = rows.read_text().strip().splitlines()[-3:]
+    requests, track, live = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    assert (requests[0], requests[2]) == ("request", "2")
+    assert float(requests[3]) > 0
+    assert track[0].startswith("livemask track")
+    assert (live[0], live[2]) == ("realtime", "2")
+    assert 0 < float(live[5]) <= float(live[6])
