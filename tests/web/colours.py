@@ -38,6 +38,8 @@ class StoryEngine(ColourEngine):
         self.applied: list[tuple[Prompt, int]] = []
 
     async def preview(self, prompts: Sequence[Prompt]) -> MaskSet:
+        for prompt in prompts:
+            self._seen(self.past[max(self.past)], prompt)
         clicked = [prompt for prompt in prompts if not isinstance(prompt, Pin | Restart)]
         return await super().preview(clicked or prompts)
 

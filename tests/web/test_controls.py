@@ -161,6 +161,9 @@ def test_freeze_holds_the_picture_and_clicks_name_it(live: Studio, way: str) -> 
     live.until_condition("frozen")
     before = live.pixels()[100:600, 30:700]
     click_green(live)
+    live.until(foretold(live), "the mask is foretold, on the picture that is shown")
+    near = live.place(GREEN_AT[0] + 0.04, GREEN_AT[1] + 0.05)
+    live.until(lambda: np.abs(live.color_at(*near) - GREEN).max() > 40, "it is drawn on the frozen picture")
     live.until_object(1)
     click_green(live, 0.04)
     live.until(lambda: len(live.sent("rtp_timestamp")) >= 2, "two clicks were sent")
@@ -367,6 +370,29 @@ def test_a_view_is_remembered(live: Studio, server: Server) -> None:
     live.page.evaluate("document.activeElement.blur()")
     live.page.keyboard.press("Control+z")
     live.until(lambda: pin.is_visible(), "taken back")
+
+
+def test_a_picture_that_has_expired_is_said_and_the_newest_offered(live: Studio, server: Server) -> None:
+    engine = server.worker.lanes[-1].engine
+    live.page.keyboard.press(" ")
+    live.until_condition("frozen")
+    live.page.wait_for_timeout(200)  # nothing newer is on its way to the picture
+    engine.past.clear()
+    click_green(live)
+    offer = live.page.get_by_role("button", name="Use the newest picture")
+    live.until(offer.is_visible, "the newest is offered")
+    assert "too old" in live.page.locator("#toast").inner_text()
+    assert live.objects() == []
+    offer.click()
+    live.until_object(1)
+    assert live.received("ack")[-1]["reanchored"] is True
+    live.until_condition("live")
+
+
+def foretold(live: Studio) -> Callable[[], bool]:
+    sent = live.sent("preview")[-1]
+    key = sent["request_id"], sent["rtp_timestamp"]
+    return lambda: key in [(told["request_id"], told["rtp_timestamp"]) for told in live.received("preview")]
 
 
 def answered(live: Studio, message: dict[str, Any]) -> Callable[[], bool]:
