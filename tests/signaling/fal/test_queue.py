@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from base64 import urlsafe_b64decode
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import fal_client
 import httpx
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -222,3 +225,73 @@ def test_a_failure_is_told_by_webhook(server: Server) -> None:
         (caught,) = web.wait(1)
         assert (caught.json["status"], caught.json["error"]) == ("ERROR", "Invalid status code: 422")
         assert caught.json["payload"]["detail"][0]["loc"] == ["body", "prompts"]
+
+
+@pytest.mark.parametrize("kind", ["client_cancelled", "request_timeout"])
+def test_the_stock_client_names_what_ended_a_request(
+    stock: Server, video: str, long_video: str, kind: str
+) -> None:
+    client = fal_client.SyncClient(key="id:secret")
+    with Busy(stock, long_video):
+        timeout = 1.1 if kind == "request_timeout" else None
+        handle = client.submit(APP, {"video_url": video, "prompts": CLICK}, start_timeout=timeout)
+        if timeout is None:
+            handle.cancel()
+        with pytest.raises(fal_client.FalClientHTTPError) as caught:
+            handle.get()
+    assert caught.value.status_code == {"client_cancelled": 499, "request_timeout": 504}[kind]
+    assert caught.value.error_type == kind
+    status = handle.status()
+    assert isinstance(status, fal_client.Completed)
+    assert status.error_type == kind
+
+
+def test_a_failure_of_the_server_is_told_once(
+    stock: Server, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine breaks: 500, which the client does not repeat."""
+
+    def broken() -> None:
+        tried.append(1)
+        raise RuntimeError("the engine broke")
+
+    tried: list[int] = []
+    monkeypatch.setattr(stock.service.runner, "_open_lane", broken)
+    client = fal_client.SyncClient(key="id:secret")
+    with pytest.raises(fal_client.FalClientHTTPError) as caught:
+        client.run(APP, {"video_url": video, "prompts": CLICK})
+    assert (caught.value.status_code, caught.value.error_type) == (500, "internal_server_error")
+    assert len(tried) == 1
+
+
+def test_headers_that_say_how_a_request_is_kept(server: Server, video: str) -> None:
+    jobs = server.service.jobs
+    plain = submit(server, video)
+    special = submit(server, video, {"x-fal-no-retry": "1", "x-fal-store-io": "0"})
+    for job in (plain, special):
+        finished(server, job)
+    usual, quiet = (asyncio.run(jobs.get(job["request_id"])) for job in (plain, special))
+    assert usual is not None
+    assert quiet is not None
+    assert (usual.max_tries, usual.input["video_url"]) == (server.service.settings.max_tries, video)
+    assert quiet.max_tries == 1
+    assert not quiet.input, "the input is still there"
+    assert len(httpx.get(special["response_url"]).json()["rle"]) > 0
+    assert quiet.expires_at < time.time() + 3601 < usual.expires_at
+
+
+def test_long_run_lengths_come_as_a_file(server: Server, video: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = httpx.get(_done(server, video)["response_url"]).json()
+    monkeypatch.setattr(
+        server.service.runner, "_settings", replace(server.service.settings, inline_bytes=100)
+    )
+    filed = httpx.get(_done(server, video)["response_url"]).json()
+    assert set(filed) == {"rle"}
+    assert filed["rle"]["content_type"] == "application/json"
+    assert httpx.get(filed["rle"]["url"]).json() == whole
+
+
+def _done(server: Server, url: str) -> dict[str, Any]:
+    job = submit(server, url)
+    finished(server, job)
+    return job
