@@ -23,11 +23,17 @@ logger = logging.getLogger("livemask")
 
 
 async def serve(settings: Settings, listener: socket.socket) -> int:
-    """Serve on `listener`; gives the exit status, 1 when there is no model."""
+    """Serve on `listener`; gives the exit status, 1 when there is no model.
+
+    Raises:
+        CommandError: another server uses the data directory.
+    """
     worker = Worker(lambda: boot_model(settings))
+    fal = fal_service(settings, worker, FalSettings.from_env())
+    fal.occupy()
     # uvloop's UDP transports break aiortc, so the loop is asyncio's own.
     config = uvicorn.Config(
-        create_app(settings, worker, fal_service(settings, worker, FalSettings.from_env())),
+        create_app(settings, worker, fal),
         loop="asyncio",
         ws=WebSocketProtocol,
         log_config=None,

@@ -46,7 +46,7 @@ class FalService:
         model: its name, for messages.
         static_key: recognises the keys of the service's own settings (`ApiKeys.match`).
 
-    Raises (`start`):
+    Raises (`occupy`, `start`):
         CommandError: another server uses the data directory.
     """
 
@@ -69,10 +69,15 @@ class FalService:
         self._tasks: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[object]] = set()
 
+    def occupy(self) -> None:
+        """Take the data directory now, while a refusal still ends the command with one line."""
+        self._server, self._lock = _occupy(self.settings.data_dir)
+
     async def start(self) -> None:
         settings = self.settings
-        server, self._lock = await asyncio.to_thread(_occupy, settings.data_dir)
-        self.name = f"{server}:{uuid.uuid4().hex[:8]}"
+        if self._lock is None:
+            await asyncio.to_thread(self.occupy)
+        self.name = f"{self._server}:{uuid.uuid4().hex[:8]}"
         self.database = Database(settings.database)
         await self.database.call(self.database.migrate)
         self.signer = await self.database.call(Signer, self.database)
@@ -94,7 +99,7 @@ class FalService:
             self.model,
             self.name,
         )
-        await self._recover(f"{server}:")
+        await self._recover(f"{self._server}:")
         self._tasks = [asyncio.create_task(self._begin_when_ready()), asyncio.create_task(self._tick())]
         self._tasks.append(asyncio.create_task(self.webhooks.run()))
 
@@ -168,7 +173,8 @@ def _occupy(folder: Path) -> tuple[str, IO[str]]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise CommandError(f"{folder} is used by another server; give this one a --fal-data-dir") from None
+        problem = f"{folder} is used by another server; give this one its own by LIVEMASK_FAL_DATA_DIR"
+        raise CommandError(problem) from None
     lock.seek(0)
     server = lock.read().strip()
     if not server:

@@ -16,10 +16,7 @@ import pytest
 from harness import SIZE, Server, jpeg, write_clip
 from test_video import upload
 
-from signaling.command import CommandError
-from signaling.fal.mount import fal_service
-from signaling.fal.settings import FalSettings
-from signaling.settings import Settings
+from signaling.cli import main
 from web import Web
 
 VIDEO = "fal-ai/sam-3/video-rle"
@@ -109,7 +106,15 @@ def test_kill_in_the_middle(tiny_checkpoint: Any, tmp_path: Path) -> None:
             assert second.stop() == 0
 
 
-async def test_a_second_server_on_the_same_data_is_refused(server: Server) -> None:
-    second = fal_service(Settings(), server.worker, FalSettings(server.data_dir))
-    with pytest.raises(CommandError, match="is used by another server"):
-        await second.start()
+def test_a_second_server_on_the_same_data_is_refused_in_one_line(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIVEMASK_FAL_DATA_DIR", str(server.data_dir))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["serve", "--port", "0"]) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is used by another server" in line
+    assert "LIVEMASK_FAL_DATA_DIR" in line
