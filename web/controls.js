@@ -13,7 +13,7 @@ export const MODES = [
 
 /**
  * @typedef {import("./shortcuts.js").Command | "clear" | "snapshot-alpha" | "theme" | "toggle-include" | "toggle-exclude"
- *   | "stop" | "turn"} AnyCommand
+ *   | "stop" | "turn" | "record-there"} AnyCommand
  * @typedef {(order: {command: AnyCommand, amount?: number, dx?: number, dy?: number}) => void} Carry
  */
 
@@ -38,6 +38,7 @@ const BUTTONS = [
   ["reset-all", "clear"],
   ["stop", "stop"],
   ["turn", "turn"],
+  ["record-there", "record-there"],
 ];
 
 /** Buttons that make sense only with a picture. */
@@ -70,6 +71,7 @@ export class Controls {
    * @param {boolean} facts.instant
    * @param {boolean} facts.ownPicture
    * @param {boolean} facts.recording
+   * @param {boolean} facts.recordingThere
    * @param {boolean} facts.hud
    * @param {boolean} facts.canUndo
    * @param {boolean} facts.canRedo
@@ -87,6 +89,8 @@ export class Controls {
     press(button("instant"), facts.instant);
     button("instant").disabled = !facts.pictured || !facts.ownPicture;
     press(button("record"), facts.recording);
+    press(button("record-there"), facts.recordingThere);
+    button("record-there").disabled = !facts.pictured;
     press(button("stats"), facts.hud);
     button("undo").disabled = !facts.canUndo;
     button("redo").disabled = !facts.canRedo;

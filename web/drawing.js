@@ -46,6 +46,10 @@ export class Drawing {
   async sync() {
     const live = this.#studio.live;
     if (this.#busy || live?.state !== "live") return;
+    if (!live.mayPrompt) {
+      this.#picture.painting = this.here;
+      return;
+    }
     this.#busy = true;
     try {
       while (this.#sent !== this.#wish() && live === this.#studio.live) {

@@ -12,11 +12,13 @@
  * @typedef {import("./messages.js").Result} Result
  * @typedef {import("./messages.js").Ack} Ack
  * @typedef {import("./messages.js").Prompt} Prompt
+ * @typedef {import("./server-cameras.js").Remote} Remote
  * @typedef {"connecting" | "live" | "reconnecting" | "closed"} ConnectionState
  * @typedef {{why: LivemaskError | null, retryIn: number | null}} StateDetail `retryIn`: seconds to the next try
  *
  * @typedef {object} LivemaskConf
- * @property {MediaStream | MediaStreamTrack | "sample"} source a camera, or the server's built-in clip
+ * @property {MediaStream | MediaStreamTrack | "sample" | Remote} source a camera, the server's built-in clip, a camera
+ *   of the server, or a running session to watch
  * @property {string} [url] base address of the server; the page's own by default
  * @property {string | null} [key] access key, where the server demands one
  * @property {import("./messages.js").Output} [output]
@@ -39,11 +41,11 @@ import { Session } from "./session.js";
 export { LivemaskError };
 
 /** Trying again does not help with these. */
-const FINAL = new Set(["UNAUTHORIZED", "INVALID_INPUT", "TOO_LARGE", "CLOSED"]);
+const FINAL = new Set(["UNAUTHORIZED", "FORBIDDEN", "NOT_ALLOWED", "NOT_FOUND", "INVALID_INPUT", "TOO_LARGE", "CLOSED"]);
 
 export class Livemask {
   #conf;
-  /** @type {MediaStreamTrack | "sample"} */
+  /** @type {MediaStreamTrack | "sample" | Remote} */
   #source;
   /** @type {ConnectionState} */
   #state = "connecting";
@@ -80,7 +82,7 @@ export class Livemask {
   /** @param {LivemaskConf} conf */
   constructor(conf) {
     this.#conf = conf;
-    this.#source = conf.source === "sample" ? "sample" : videoTrack(conf.source);
+    this.#source = sourceOf(conf.source);
     this.#output = conf.output ?? { mode: "overlay", hidden: [] };
     this.#applyMask = conf.applyMask ?? true;
     addEventListener("online", this.retryNow);
@@ -91,6 +93,11 @@ export class Livemask {
     return this.#state;
   }
 
+  /** The server takes prompts from here; false for a view that may only watch. */
+  get mayPrompt() {
+    return this.#session?.mayPrompt ?? true;
+  }
+
   /** Which model the server runs, and why. */
   get model() {
     return this.#session?.model ?? null;
@@ -98,7 +105,7 @@ export class Livemask {
 
   /** Whether this connection carries a picture of the browser's own, which `replaceSource` can change. */
   get sendsVideo() {
-    return this.#source !== "sample";
+    return this.#source instanceof MediaStreamTrack;
   }
 
   /** Opens the connection; `connect` has done it already. */
@@ -160,6 +167,11 @@ export class Livemask {
     await this.#session?.replaceTrack(this.#source);
   }
 
+  /** Starts or ends a recording on the server. @param {boolean} on */
+  async record(on) {
+    await this.#session?.record(on);
+  }
+
   /** The browser's own numbers of the connection, null without one. */
   async report() {
     return this.#session ? this.#session.stats() : null;
@@ -203,8 +215,9 @@ export class Livemask {
     if (this.#stateMessage) this.#readState(this.#stateMessage);
   }
 
-  /** Brings the objects of the session before back. @param {Session} session */
+  /** Brings the objects of the session before back; one that is only watched has its own. @param {Session} session */
   async #recall(session) {
+    if (typeof this.#source === "object" && "watch" in this.#source) return;
     for (const id of this.#objects) {
       const rle = this.#masks.get(id);
       if (!rle) continue;
@@ -289,6 +302,12 @@ export class Livemask {
     this.#state = state;
     this.#conf.onState?.(state, { why, retryIn });
   }
+}
+
+/** @param {LivemaskConf["source"]} source */
+function sourceOf(source) {
+  const own = source instanceof MediaStream || source instanceof MediaStreamTrack;
+  return own ? videoTrack(source) : source;
 }
 
 /** @param {MediaStream | MediaStreamTrack} source */

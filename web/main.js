@@ -17,6 +17,7 @@ import { Panel } from "./panel.js";
 import { Picture } from "./picture.js";
 import { Prompter } from "./prompter.js";
 import { loadSettings, saveSettings } from "./settings.js";
+import { ServerRecording } from "./server-cameras.js";
 import { SourcePanel } from "./source-panel.js";
 import { Stage } from "./stage.js";
 import { Status } from "./status.js";
@@ -44,10 +45,11 @@ const studio = new Studio(() => ({
   ...drawing.opening(),
   onResult: readResult,
   onStream: newStream,
-  onObjects: (message) => objects.readState(message),
+  onObjects: readObjects,
   onStats: (stats) => (meter.stats = stats),
   onSender: (sender) => uplink.attach(sender),
 }));
+const recordingThere = new ServerRecording(() => studio.live);
 const drawing = new Drawing(studio, objects, settings, picture);
 const prompter = new Prompter(objects, history, () => studio.live);
 const clicking = new Clicking(stage, picture, objects, prompter, fail);
@@ -56,7 +58,7 @@ const panel = new Panel(need("objects", HTMLElement), {
   act: (id, action) => attempt(actOnObject(id, action)),
   rename: (id, name) => objects.update(id, { name: name.trim() || `Object ${id}` }),
 });
-const sourcePanel = new SourcePanel(settings, (kind, wish) => studio.start(kind, wish), orient);
+const sourcePanel = new SourcePanel(settings, (...choice) => studio.start(...choice), orient);
 const controls = new Controls(carryOut, setMode);
 
 stage.onPicture = ({ rtp, at }) => {
@@ -118,7 +120,14 @@ function newStream(stream) {
   frames.clear();
   objects.newSession();
   history.clear();
+  recordingThere.reset();
   stage.setStream(stream);
+}
+
+/** @param {import("./messages.js").StateMessage} message */
+function readObjects(message) {
+  studio.silent = message.no_signal_since != null;
+  objects.readState(message);
 }
 
 /** @param {import("./messages.js").Result} result */
@@ -157,6 +166,7 @@ function render() {
     ...(clicking.frozen ? [{ text: "Frozen" }] : []),
     ...(drawing.instant ? [{ text: instant.matched ? "Instant" : "Instant · masks may lag" }] : []),
     ...(recorder.recording ? [{ text: "Recording", name: "recording" }] : []),
+    ...(recordingThere.on ? [{ text: "Recording on the server", name: "recording" }] : []),
   ]);
   controls.render({
     pictured,
@@ -167,6 +177,7 @@ function render() {
     instant: drawing.instant,
     ownPicture: studio.source !== null,
     recording: recorder.recording,
+    recordingThere: recordingThere.on,
     hud: settings.hud,
     canUndo: history.canUndo,
     canRedo: history.canRedo,
@@ -238,6 +249,7 @@ const COMMANDS = {
   pip: () => togglePictureInPicture(returned),
   full: () => toggleFullScreen(need("stage", HTMLElement)),
   record: () => (recorder.recording ? recorder.stop() : recorder.start(stage.canvas)),
+  "record-there": () => recordingThere.toggle(),
   snapshot: () => saveCanvas(picture.snapshot()),
   "snapshot-alpha": () => saveCanvas(picture.snapshotObjects()),
   mode: () => setMode(MODES[(MODES.findIndex(([mode]) => mode === settings.mode) + 1) % MODES.length][0]),
@@ -277,7 +289,7 @@ function saveCanvas(canvas) {
 }
 
 function retry() {
-  attempt(studio.retry(need("key", HTMLInputElement).value.trim()));
+  attempt(studio.retry(need("key", HTMLInputElement).value.trim()).then(() => sourcePanel.refresh(studio)));
 }
 
 function stop() {

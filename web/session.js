@@ -4,7 +4,7 @@
  * @typedef {object} SessionConf
  * @property {string} url base address of the server
  * @property {string | null} key
- * @property {MediaStreamTrack | "sample"} source
+ * @property {MediaStreamTrack | "sample" | import("./server-cameras.js").Remote} source
  * @property {import("./messages.js").Output} output
  * @property {boolean} applyMask
  * @property {"vp8" | "h264" | null} codec
@@ -41,6 +41,10 @@ export class Session {
 
   /** @type {import("./messages.js").ModelInfo | null} */
   model = null;
+  /** @type {string | null} */
+  id = null;
+  /** The server takes prompts from here. */
+  mayPrompt = true;
 
   /** @param {SessionConf} conf */
   constructor(conf) {
@@ -118,7 +122,7 @@ export class Session {
 
   #addMedia() {
     const { source, onSender } = this.#conf;
-    if (source === "sample") {
+    if (!(source instanceof MediaStreamTrack)) {
       this.#pc.addTransceiver("video", { direction: "recvonly" });
       return;
     }
@@ -129,28 +133,38 @@ export class Session {
 
   async #post() {
     const { url, source, output, applyMask, codec } = this.#conf;
-    const response = await fetch(new URL("sessions", url), {
+    const watched = typeof source === "object" && "watch" in source ? source.watch : null;
+    const place = watched === null ? "sessions" : `sessions/${encodeURIComponent(watched)}/viewers`;
+    const options = { source: source instanceof MediaStreamTrack ? "webrtc" : source, output, apply_mask: applyMask };
+    const response = await fetch(new URL(place, url), {
       method: "POST",
       headers: { "content-type": "application/json", ...this.#authorization() },
       signal: this.#abort.signal,
       body: JSON.stringify({
         sdp: this.#pc.localDescription?.sdp,
         type: "offer",
-        source: source === "sample" ? "sample" : "webrtc",
-        output,
-        apply_mask: applyMask,
+        ...(watched === null ? options : {}),
         codec,
       }),
     });
     if (!response.ok) throw await refusal(response);
     const answer = await response.json();
-    this.#location = new URL(`sessions/${answer.id}`, url).href;
+    this.id = answer.session_id ?? answer.id;
+    this.mayPrompt = answer.may_prompt ?? true;
+    this.#location = new URL(watched === null ? `sessions/${answer.id}` : `sessions/${this.id}/viewers/${answer.id}`, url).href;
     if (this.#isClosed()) {
       this.#delete(this.#location);
       throw closed();
     }
     this.model = answer.model ?? null;
     await this.#pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+  }
+
+  /** The server's own recording of this session. @param {boolean} on */
+  async record(on) {
+    const address = new URL(`sessions/${this.id}/recording`, this.#conf.url);
+    const response = await fetch(address, { method: on ? "POST" : "DELETE", headers: this.#authorization() });
+    if (!response.ok) throw await refusal(response);
   }
 
   /** @param {string} location */

@@ -38,6 +38,15 @@ const CONDITIONS = {
   frozen: { word: "Frozen", tone: "calm" },
   reconnecting: { word: "Reconnecting", tone: "warn" },
   stalled: { word: "Picture stalled", tone: "warn" },
+  silent: { word: "No signal from the camera", tone: "warn" },
+  NOT_FOUND: {
+    word: "Camera not there",
+    tone: "warn",
+    icon: "camera",
+    title: "This camera is not there any more",
+    text: "The server follows it no longer. Choose another source.",
+    actions: ["camera", "sample", "screen"],
+  },
   CAMERA_BLOCKED: {
     word: "Camera blocked",
     tone: "warn",
@@ -161,9 +170,10 @@ export function condition(name) {
  * @param {boolean} facts.stalled no frame for a while
  * @param {boolean} facts.pictured a frame has been shown
  * @param {boolean} facts.lost the source has ended by itself
+ * @param {boolean} facts.silent the server's camera gives no picture
  * @returns {string} the name of a condition
  */
-export function judge({ connection, why, asking, frozen, stalled, pictured, lost }) {
+export function judge({ connection, why, asking, frozen, stalled, pictured, lost, silent }) {
   if (asking) return "asking";
   if (lost) return why && why !== "SOURCE_LOST" && why in CONDITIONS ? why : "SOURCE_LOST";
   if (connection === "closed") return why ?? "idle";
@@ -171,5 +181,6 @@ export function judge({ connection, why, asking, frozen, stalled, pictured, lost
   if (connection === "reconnecting") return why === "SERVER_FULL" && !pictured ? why : "reconnecting";
   if (frozen) return "frozen";
   if (!pictured) return "connecting";
+  if (silent) return "silent";
   return stalled ? "stalled" : "live";
 }

@@ -1,7 +1,8 @@
 /**
  * The source and the session: opens pictures, keeps the client connected, knows what is the case.
  *
- * @typedef {"camera" | "screen" | "sample"} SourceKind
+ * @typedef {"camera" | "screen" | "sample" | "server"} SourceKind
+ * @typedef {import("./server-cameras.js").Remote} Remote
  */
 import { openCamera, openScreen } from "./camera.js";
 import { Livemask } from "./livemask.js";
@@ -18,6 +19,9 @@ export class Studio extends EventTarget {
   #source = null;
   /** @type {SourceKind | null} */
   #kind = null;
+  /** @type {"sample" | Remote} the picture of the server, where there is none of the browser */
+  #remote = "sample";
+  #silent = false;
   #asking = false;
   #lost = false;
   /** @type {LivemaskError | null} */
@@ -47,6 +51,22 @@ export class Studio extends EventTarget {
     return this.#kind;
   }
 
+  get remote() {
+    return this.#remote;
+  }
+
+  /** The access key that was entered. */
+  get key() {
+    return sessionStorage.getItem(KEY_ITEM);
+  }
+
+  /** Whether the server's camera gives no picture. @param {boolean} silent */
+  set silent(silent) {
+    if (silent === this.#silent) return;
+    this.#silent = silent;
+    this.#changed();
+  }
+
   /** A camera that looks at the person, whose picture people expect as in a mirror. */
   get selfView() {
     return this.#kind === "camera" && this.#source?.getVideoTracks()[0]?.getSettings().facingMode !== "environment";
@@ -72,6 +92,7 @@ export class Studio extends EventTarget {
       stalled: silent && document.visibilityState === "visible",
       pictured: this.#picturedAt > 0,
       lost: this.#lost,
+      silent: this.#silent,
     });
   }
 
@@ -86,18 +107,18 @@ export class Studio extends EventTarget {
     this.#watchedAt = performance.now();
   }
 
-  /** @param {SourceKind} kind @param {import("./camera.js").CameraWish} wish */
-  async start(kind, wish) {
+  /** @param {SourceKind} kind @param {import("./camera.js").CameraWish} wish @param {"sample" | Remote} [remote] */
+  async start(kind, wish, remote = "sample") {
     const turn = ++this.#starts;
     let stream = null;
     try {
-      stream = kind === "sample" ? null : await this.#ask(kind, wish);
+      stream = kind === "sample" || kind === "server" ? null : await this.#ask(kind, wish);
     } catch (error) {
       if (turn === this.#starts) this.#refused(/** @type {LivemaskError} */ (error));
       return;
     }
     if (turn !== this.#starts) return stopTracks(stream);
-    this.#adopt(kind, stream);
+    this.#adopt(kind, stream, remote);
     await this.#connect();
   }
 
@@ -114,7 +135,7 @@ export class Studio extends EventTarget {
     this.#live = null;
     stopTracks(this.#source);
     this.#source = this.#kind = this.#why = this.#retryAt = null;
-    this.#lost = this.#asking = false;
+    this.#lost = this.#asking = this.#silent = false;
     this.#picturedAt = 0;
     this.#changed();
   }
@@ -138,11 +159,12 @@ export class Studio extends EventTarget {
     this.#changed();
   }
 
-  /** @param {SourceKind} kind @param {MediaStream | null} stream */
-  #adopt(kind, stream) {
+  /** @param {SourceKind} kind @param {MediaStream | null} stream @param {"sample" | Remote} remote */
+  #adopt(kind, stream, remote) {
     stopTracks(this.#source);
     this.#kind = kind;
     this.#source = stream;
+    this.#remote = remote;
     this.#lost = false;
     this.#why = null;
     const track = stream?.getVideoTracks()[0];
@@ -162,11 +184,12 @@ export class Studio extends EventTarget {
     }
     before?.close();
     this.#picturedAt = 0;
+    this.#silent = false;
     this.#why = null;
     const live = new Livemask({
       ...this.#conf(),
-      source: this.#source ?? "sample",
-      key: sessionStorage.getItem(KEY_ITEM),
+      source: this.#source ?? this.#remote,
+      key: this.key,
       onState: (state, { why, retryIn }) => {
         if (live !== this.#live) return;
         this.#why = why ?? (state === "closed" ? this.#why : null);
