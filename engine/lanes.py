@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from engine.tracker import Tracker
 
 MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
-LEAST_ROUNDS = 2  # frames of the past that a step makes up for: one more than come anew, so that it ends
+LEAST_ROUNDS = 3  # frames of the past that a step makes up for: two more than come anew, so that it ends
 MOST_ROUNDS = 4  # and at most, so that the stream goes on
+REPLAY_S = 0.05  # what a step may always spend on them
 
 Job = tuple["Tracker", Frame, Sequence[Prompt]]
 
@@ -161,7 +162,8 @@ def catch_up(stages: Stages, steps: Sequence[tuple[Tracker, Step]], live_seconds
     """Follow the objects whose past has changed some frames on, all of them as one batch frame by frame.
 
     Those that have come to their stream's newest frame take their place among its lanes. Each gains on its
-    stream: at least LEAST_ROUNDS frames a step, more while that takes no longer than the step itself.
+    stream: at least LEAST_ROUNDS frames a step, more while that takes no longer than
+    the step itself or REPLAY_S.
 
     Args:
         live_seconds: what the step has taken so far.
@@ -172,7 +174,7 @@ def catch_up(stages: Stages, steps: Sequence[tuple[Tracker, Step]], live_seconds
     arrived: dict[int, Memory] = {}
     started = time.perf_counter()
     for done in range(MOST_ROUNDS):
-        if done >= LEAST_ROUNDS and time.perf_counter() - started > live_seconds:
+        if done >= LEAST_ROUNDS and time.perf_counter() - started > max(live_seconds, REPLAY_S):
             break
         batches = [(tracker, step, tracker.replaying(step)) for tracker, step in steps]
         lanes = [lane for _, _, batch in batches for lane in batch]

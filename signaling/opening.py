@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from prometheus_client import Histogram
 
@@ -82,13 +83,17 @@ def prompt_first(session: Session, prompts: Sequence[PromptMessage]) -> None:
 
 
 class EngineStep:
-    """The engine as a session sees it: one awaitable call, timed; and previews."""
+    """The engine as a session sees it: one awaitable call; and previews.
 
-    def __init__(self, lane: Lane, seconds: Histogram) -> None:
+    Args:
+        seconds: where steps are timed, if they are to be.
+    """
+
+    def __init__(self, lane: Lane, seconds: Histogram | None = None) -> None:
         self._lane, self._seconds = lane, seconds
 
     async def __call__(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
-        with self._seconds.time():
+        with self._seconds.time() if self._seconds else nullcontext():
             return await asyncio.wrap_future(self._lane.submit(frame, prompts))
 
     def preview(self, prompts: Sequence[Prompt]) -> asyncio.Future[MaskSet]:

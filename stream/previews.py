@@ -31,6 +31,8 @@ def previewed(waiting: Sequence[Waiting], log: FrameLog) -> tuple[Entry, list[Pr
 
     They come after those of messages that wait before it and are about the same objects on that frame.
     """
+    if not waiting:
+        return None
     *before, last = waiting
     seen, prompts = _of(last, log)
     if seen is None or not prompts:

@@ -14,7 +14,9 @@ OUT = Path("docs/benchmarks.md")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `livemask bench`."""
-    parser.add_argument("what", nargs="?", choices=("engine", "service", "fal", "all"), default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=("engine", "clicks", "service", "fal", "all"), default="all"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help=f"rows are added to this file (default: {OUT})")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     engine = parser.add_argument_group("engine")
@@ -30,8 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument(
         "--seconds", type=float, default=45.0, help="for one number of objects, all contenders together"
     )
+    clicks = parser.add_argument_group("clicks")
+    clicks.add_argument("--tries", type=int, default=20, help="clicks of each kind (default: %(default)s)")
     service = parser.add_argument_group("service")
-    service.add_argument("--model", default="auto", help="of the server, for the API's rows as well")
+    service.add_argument("--model", default="auto", help="of the server, the clicks and the API")
     service.add_argument("--sizes", default="640x480,1280x720", help="comma-separated")
     service.add_argument("--sessions", default="1,2,4", help="comma-separated numbers of sessions at once")
     service.add_argument("--session-objects", type=int, default=1, help="objects in each session")
@@ -58,6 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         header, rows = engine.measure(arguments)
         print(report.append(arguments.out, "Engine", command, header, rows))
+    if arguments.what in ("clicks", "all"):
+        from signaling.bench import clicks
+
+        header, rows = clicks.measure(arguments)
+        print(report.append(arguments.out, "Clicks", command, header, rows))
     if arguments.what in ("service", "all"):
         from signaling.bench import service
 
