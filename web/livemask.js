@@ -34,8 +34,8 @@
 import { Backoff } from "./backoff.js";
 import { maskDataUri } from "./mask-image.js";
 import { LivemaskError } from "./messages.js";
+import { Recall } from "./recall.js";
 import { Requests } from "./requests.js";
-import { area } from "./rle.js";
 import { Session } from "./session.js";
 
 export { LivemaskError };
@@ -53,10 +53,7 @@ export class Livemask {
   #session = null;
   #backoff = new Backoff();
   #requests = new Requests();
-  /** @type {Map<number, import("./rle.js").Rle>} the last mask seen of each object */
-  #masks = new Map();
-  /** @type {Set<number>} objects of the session, as far as this client knows */
-  #objects = new Set();
+  #recall = new Recall();
   /** @type {import("./messages.js").Output} */
   #output;
   #applyMask;
@@ -141,9 +138,8 @@ export class Livemask {
     if (message.output) this.#output = { ...this.#output, ...message.output };
     if (message.apply_mask !== undefined) this.#applyMask = message.apply_mask;
     const ack = await this.#request(session, message, onPreview);
-    this.#objects = new Set(ack.object_ids);
-    if (message.reset) this.#masks.clear();
-    for (const id of [message.remove ?? []].flat()) this.#masks.delete(id);
+    this.#recall.readObjects(ack.object_ids);
+    this.#recall.readPrompt(message);
     return ack;
   }
 
@@ -209,20 +205,18 @@ export class Livemask {
     this.#stateMessage = null;
     await session.open();
     this.#backoff.reset();
-    await this.#recall(session);
+    await this.#bringBack(session);
     if (this.#isClosed()) throw new LivemaskError("CLOSED", "closed while connecting");
     this.#setState("live", null, null);
     if (this.#stateMessage) this.#readState(this.#stateMessage);
   }
 
   /** Brings the objects of the session before back; one that is only watched has its own. @param {Session} session */
-  async #recall(session) {
+  async #bringBack(session) {
     if (typeof this.#source === "object" && "watch" in this.#source) return;
-    for (const id of this.#objects) {
-      const rle = this.#masks.get(id);
-      if (!rle) continue;
-      const message = { object_id: id, mask_url: await maskDataUri(rle) };
-      await this.#request(session, message).catch((why) => console.warn(`object ${id} did not come back: ${why.message}`));
+    for await (const message of this.#recall.prompts()) {
+      const { object_id } = message;
+      await this.#request(session, message).catch((why) => console.warn(`object ${object_id} did not come back: ${why.message}`));
     }
   }
 
@@ -263,8 +257,10 @@ export class Livemask {
 
   /** @param {any} message */
   #dispatch(message) {
-    if (message.type === "result") this.#remember(message);
-    else if (message.type === "ack") this.#requests.answered(message);
+    if (message.type === "result") {
+      this.#recall.readResult(message);
+      this.#conf.onResult?.(message);
+    } else if (message.type === "ack") this.#requests.answered(message);
     else if (message.type === "preview") this.#requests.previewed(message);
     else if (message.type === "x-fal-error") {
       this.#requests.refused(message.request_id, new LivemaskError(message.error, message.reason));
@@ -276,14 +272,8 @@ export class Livemask {
   #readState(message) {
     this.#stateMessage = message;
     if (this.#state !== "live") return;
-    this.#objects = new Set(message.objects.map(({ object_id }) => object_id));
+    this.#recall.readObjects(message.objects.map(({ object_id }) => object_id));
     this.#conf.onObjects?.(message);
-  }
-
-  /** @param {Result} result */
-  #remember(result) {
-    for (const { object_id, rle } of result.objects) if (rle && area(rle) > 0) this.#masks.set(object_id, rle);
-    this.#conf.onResult?.(result);
   }
 
   /** @param {Session} session @param {MediaStreamTrack} track */

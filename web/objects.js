@@ -5,7 +5,8 @@
  * @typedef {import("./messages.js").ObjectState} ObjectState
  * @typedef {import("./messages.js").Box} Box
  * @typedef {{x: number, y: number, label: 0 | 1}} Click 0..1 of the picture
- * @typedef {Click & {within: {x: number, y: number} | null}} Mark a click and where it was in the object's box
+ * @typedef {Click & {within: {x: number, y: number} | null, open: boolean}} Mark a click, where it was in the
+ *   object's box, and whether its answer is still to come
  *
  * @typedef {object} LiveObject
  * @property {number} id
@@ -156,9 +157,27 @@ export class ObjectList extends EventTarget {
       const object = this.#objects.get(object_id);
       if (!object) continue;
       object.box = box;
-      for (const mark of object.marks) if (!mark.within && box) mark.within = inBox(mark, box);
+      for (const mark of object.marks) if (!mark.within && !mark.open && box) mark.within = inBox(mark, box);
       if (this.#readObject(object, state, score)) this.#changed();
     }
+  }
+
+  /**
+   * Where the new clicks lie in their object, on the very picture that was clicked.
+   *
+   * @param {import("./messages.js").Preview} preview
+   */
+  readPreview(preview) {
+    for (const { object_id, box } of preview.objects) {
+      for (const mark of this.#objects.get(object_id)?.marks ?? []) {
+        if (!mark.within && box) mark.within = inBox(mark, box);
+      }
+    }
+  }
+
+  /** The clicks on an object have been answered; from here on the newest box will do. @param {number} id */
+  settleMarks(id) {
+    for (const mark of this.#objects.get(id)?.marks ?? []) mark.open = false;
   }
 
   /** @param {LiveObject} object @param {ObjectState} state @param {number} score @returns {boolean} changed state */

@@ -35,7 +35,7 @@ export class Prompter {
   /** On the selected object, or on a new one. @param {Spot} spot @param {0 | 1} label @param {Shown} shown @param {Way} [way] */
   async click(spot, label, shown, way) {
     const { id, before } = this.#target();
-    const marks = [...(before?.marks ?? []), { ...spot, label, within: null }];
+    const marks = [...(before?.marks ?? []), { ...spot, label, within: null, open: true }];
     await this.#place(id, before, marks, { prompts: [point(spot, label, shown, id)], ...seen(shown) }, way);
   }
 
@@ -103,7 +103,7 @@ export class Prompter {
 
   /** @param {Prompt} prompt @param {(preview: Preview) => void} [onPreview] */
   async #send(prompt, onPreview) {
-    const ack = await this.#live().prompt(onPreview ? { ...prompt, preview: true } : prompt, onPreview);
+    const ack = await this.#live().prompt(prompt, onPreview);
     const [refused] = ack.rejected;
     if (refused) throw new LivemaskError(refused.error, refused.reason);
   }
@@ -125,15 +125,19 @@ export class Prompter {
    * @param {Prompt} message
    * @param {Way} [way]
    */
-  async #place(id, before, marks, message, { reanchor = false, onPreview } = {}) {
+  async #place(id, before, marks, message, { reanchor = false, onPreview = () => {} } = {}) {
     this.#objects.update(id, { marks });
     try {
-      await this.#send(reanchor ? { ...message, reanchor } : message, onPreview);
+      await this.#send({ ...message, preview: true, reanchor }, (preview) => {
+        this.#objects.readPreview(preview);
+        onPreview(preview);
+      });
     } catch (error) {
       if (before) this.#objects.update(id, { marks: before.marks });
       else this.#objects.delete(id);
       throw error;
     }
+    this.#objects.settleMarks(id);
     this.#did(id, before, { undo: true, object_id: id }, { redo: true, object_id: id });
   }
 
@@ -144,7 +148,7 @@ export class Prompter {
     if (!there) this.#put(id, { ...before, marks: [] });
     const size = { width: 1000, height: 1000 };
     const at = { x: clamp01(spot.x), y: clamp01(spot.y) };
-    const marks = [...(there?.marks ?? []), { ...at, label, within: null }];
+    const marks = [...(there?.marks ?? []), { ...at, label, within: null, open: true }];
     await this.#place(id, there, marks, { prompts: [point(at, label, size, id)], ...size });
   }
 

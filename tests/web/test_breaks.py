@@ -102,49 +102,36 @@ def test_a_source_that_ends_is_chosen_anew_and_objects_stay(studio: Studio) -> N
     studio.until_condition("live")
     assert studio.objects() == ["Object 1"]
     assert len(studio.received("ready")) == 1, "the session went on"
-
-
-def test_a_stopped_page_is_as_new(studio: Studio) -> None:
-    studio.start_camera()
-    studio.page.mouse.click(*studio.place(*GREEN_AT))
-    studio.until_object(1)
-    studio.page.locator("details.section").first.locator("summary").click()
+    studio.page.locator("#source-section summary").click()
     studio.page.click("#stop")
     studio.until_condition("idle")
-    assert studio.objects() == []
+    assert studio.objects() == [], "a stopped page is as new"
     assert studio.page.evaluate("document.getElementById('local').srcObject") is None
 
 
-@pytest.mark.parametrize(
-    ("error", "condition"),
-    [
+def test_camera_errors_say_what_to_do(studio: Studio) -> None:
+    for error, condition in (
         ("NotAllowedError", "CAMERA_BLOCKED"),
         ("NotFoundError", "NO_CAMERA"),
         ("NotReadableError", "CAMERA_BUSY"),
         ("SomethingElse", "CAMERA_FAILED"),
-    ],
-)
-def test_camera_errors_say_what_to_do(studio: Studio, error: str, condition: str) -> None:
-    studio.page.evaluate(
-        """(name) => { navigator.mediaDevices.getUserMedia =
-             () => Promise.reject(new DOMException("", name)); }""",
-        error,
-    )
-    studio.page.click("#start-camera")
-    studio.until_condition(condition)
-    assert studio.page.locator("#card-title").is_visible()
-    assert studio.page.locator("#start-sample").is_visible()
+    ):
+        studio.page.evaluate(
+            """(name) => { navigator.mediaDevices.getUserMedia =
+                 () => Promise.reject(new DOMException("", name)); }""",
+            error,
+        )
+        studio.page.click("#start-camera")
+        studio.until_condition(condition)
+        assert studio.page.locator("#card-title").is_visible()
+        assert studio.page.locator("#start-sample").is_visible()
 
 
-def test_without_a_secure_page_there_is_no_camera(studio: Studio) -> None:
+def test_without_a_secure_page_there_is_the_sample(studio: Studio) -> None:
     studio.page.evaluate("() => Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
     studio.page.click("#start-camera")
     studio.until_condition("INSECURE")
     assert not studio.page.locator("#start-camera").is_visible()
-
-
-def test_the_sample_needs_no_camera(studio: Studio) -> None:
-    studio.page.evaluate("() => Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
     studio.page.click("#start-sample")
     studio.until_condition("live", 30)
     assert studio.page.locator("#instant").is_disabled()

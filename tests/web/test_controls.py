@@ -304,7 +304,8 @@ def test_recording(live: Studio, tmp_path: Path, way: str) -> None:
 
     toggle()
     live.until(lambda: live.page.locator("#chips .recording").is_visible(), "it says so")
-    live.page.wait_for_timeout(1200)
+    frames = live.newest_result()["frame_index"]
+    live.until(lambda: live.newest_result()["frame_index"] > frames + 12, "something is recorded")
     live.page.evaluate("document.activeElement.blur()")
     with live.page.expect_download() as download:
         toggle()

@@ -70,13 +70,23 @@ def far_away(page: Page, delay: float) -> Iterator[Relay]:
     thread.join(10)
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.2], ids=["near", "200 ms each way"])
-def test_the_frame_used_is_the_frame_clicked(browser: Browser, server: Server, delay: float) -> None:
+@pytest.mark.parametrize(
+    ("delay", "instant"),
+    [(0.0, False), (0.2, False), (0.0, True)],
+    ids=["near", "200 ms each way", "instant view"],
+)
+def test_the_frame_used_is_the_frame_clicked(
+    browser: Browser, server: Server, delay: float, instant: bool
+) -> None:
     with Studio.open(browser, server.url) as studio, far_away(studio.page, delay) as relay:
         for label in ("Numbers on the picture", "Clicked points on the picture"):
             studio.tick(label, False)
         studio.page.click("#mode-plain")
         studio.start_camera()
+        if instant:
+            studio.page.click("#instant")
+            chips = studio.page.locator("#chips")
+            studio.until(lambda: chips.text_content() == "Instant", "pictures and masks are matched", 30)
         engine, frames = server.worker.lanes[-1].engine, server.worker.lanes[-1].frames
         pause = random.Random(7)
         for number in range(CLICKS):
@@ -84,7 +94,9 @@ def test_the_frame_used_is_the_frame_clicked(browser: Browser, server: Server, d
             seen, message = click_green(studio, number)
             (ack,) = studio.until(lambda sent=message: answers_to(studio, sent, "ack"), "the answer came")
             _, used = engine.applied[-1]
-            (preview,) = answers_to(studio, message, "preview")
+            (preview,) = studio.until(
+                lambda sent=message: answers_to(studio, sent, "preview"), "the mask was foretold"
+            )
             assert preview["rtp_timestamp"] == message["rtp_timestamp"]
             assert (ack["applied_frame_index"], ack["reanchored"]) == (used, False)
             assert frames[used].rtp_timestamp == message["rtp_timestamp"]

@@ -234,3 +234,24 @@ def test_undo_and_redo(js: Evaluate) -> None:
     }"""
     said = ["-b", "-a", "+a", "-c", "-dd"]
     assert js("history.js", function) == [said, [True, False], True, True]
+
+
+def test_a_clicked_point_keeps_its_place_in_the_object(js: Evaluate) -> None:
+    """It was clicked on a picture of before, and the object has moved on when the first result comes."""
+    function = """(m) => {
+      const objects = new m.ObjectList();
+      const mark = {x: 0.3, y: 0.5, label: 1, within: null, open: true};
+      objects.ensure(1);
+      objects.update(1, {marks: [mark]});
+      const found = (x) => [{object_id: 1, state: "tracking", score: 1, box: [x, 0.5, 0.2, 0.2]}];
+      objects.readResult({frame_index: 7, objects: found(0.6)});
+      objects.readPreview({objects: found(0.3)});
+      objects.settleMarks(1);
+      objects.readResult({frame_index: 8, objects: found(0.7)});
+      const late = {...mark, within: null, open: false};
+      objects.update(1, {marks: [mark, late]});
+      objects.readResult({frame_index: 9, objects: found(0.8)});
+      const {box} = objects.get(1);
+      return [m.markNow(mark, box).x, m.markNow(late, box).x];
+    }"""
+    assert js("objects.js", function) == pytest.approx([0.8, 0.3])
