@@ -57,11 +57,11 @@ $(VENV)/.dev: $(VENV)/.done
 setup-test: $(VENV)/.dev
 	@.ci/system-packages
 
+# TypeScript for the checks, fal's stock client and a bundler for the tests.
 node_modules/.done: package-lock.json | setup-test
-	npm ci --silent --no-audit --no-fund
-	@touch $@
+	npm ci --silent --no-audit --no-fund && touch $@ || echo "npm ci failed: what needs it will say so" >&2
 
-test: setup-test
+test: setup-test node_modules/.done
 	$(BIN)/python -m pytest -q $(ARGS)
 
 check: setup-test node_modules/.done

@@ -38,12 +38,18 @@ def _served(data: str, flags: Sequence[object]) -> Iterator[subprocess.Popen[str
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "XDG_DATA_HOME": data},
+        preexec_fn=_heed_interrupts,
     )
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def _heed_interrupts() -> None:
+    """A shell starts background jobs with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def tiny(checkpoint: Checkpoint) -> list[object]:
