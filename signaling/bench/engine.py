@@ -48,7 +48,7 @@ def network(name: str, device: str, image_size: int, dtype: str | None) -> tuple
     contenders do the same work.
     """
     preset = MODELS.get(name)
-    size = image_size if preset is not None and preset.image_sizes else None
+    size = image_size if preset is not None and preset.hub_id else None  # pico has one of its own
     precision = DTYPES[dtype] if dtype else None
     try:
         model, weights = load_model(name, device=device, image_size=size, dtype=precision), ""
