@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -24,10 +25,13 @@ CLIP = SyntheticClip(640, 480)
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address that a real `livemask serve` prints."""
     command = [sys.executable, "-m", "signaling.cli", "serve", "--port", "0", "--model", "pico"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    own = {**os.environ, "LIVEMASK_FAL_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own
+    ) as process:
         assert process.stdout is not None
         said = ""
         for line in process.stdout:
