@@ -21,6 +21,7 @@ from aiortc import (
 )
 
 from stream import codecs
+from stream.certificate import take_either_kind
 from stream.jitter import release_at_marker
 from stream.network import Reach, advertise
 from stream.options import check_sdp
@@ -76,6 +77,7 @@ class Connection:
         self._connected = asyncio.Event()
         self._reach = reach or Reach()
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=list(self._reach.ice_servers)))
+        take_either_kind(self._pc)
         self._pc.on("track", self._on_track)
         self._pc.on("datachannel", on_channel or RTCDataChannel.close)
         self._pc.on("connectionstatechange", self._on_state)

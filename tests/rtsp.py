@@ -15,26 +15,28 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("rtsp_camera.py")
 PYTHON = "/usr/bin/python3"
-NEEDED = (
-    "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst; Gst.init(None); "
-    "assert all(Gst.ElementFactory.find(n) for n in ('videotestsrc', 'x264enc', 'rtph264pay', 'jpegenc'))"
-)
+LIBRARY = "GstRtspServer"
+ELEMENTS = ("videotestsrc", "x264enc", "x265enc", "rtph264pay", "jpegenc")
 
 
 @functools.cache
-def _missing() -> str | None:
+def _missing(library: str, elements: tuple[str, ...]) -> str | None:
+    asked = (
+        f"import gi; gi.require_version('{library}', '1.0'); from gi.repository import Gst; Gst.init(None); "
+        f"gone = [each for each in {elements!r} if not Gst.ElementFactory.find(each)]; assert not gone, gone"
+    )
     try:
-        ran = subprocess.run([PYTHON, "-c", NEEDED], capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run([PYTHON, "-c", asked], capture_output=True, text=True, timeout=60, check=False)
     except OSError as error:
         return str(error)
     return ran.stderr.strip().splitlines()[-1] if ran.returncode else None
 
 
-def need_gstreamer() -> None:
-    """Skip, saying so, where Debian's RTSP server cannot run."""
-    missing = _missing()
+def need_gstreamer(library: str = LIBRARY, elements: tuple[str, ...] = ELEMENTS) -> None:
+    """Skip, saying so, where Debian's GStreamer has not what the test needs."""
+    missing = _missing(library, elements)
     if missing:
-        pytest.skip(f"no gst-rtsp-server here ({missing}); .ci/system-packages installs it as root on Debian")
+        pytest.skip(f"no {library} here ({missing}); .ci/system-packages installs it as root on Debian")
 
 
 def free_port() -> int:

@@ -1,19 +1,24 @@
-"""Publishing by WHIP, with FFmpeg 8 and by hand."""
+"""Publishing by WHIP, with FFmpeg 8, with GStreamer and by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
+import io
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
+import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from PIL import Image
+from rtsp import PYTHON, need_gstreamer
 from signaling_service import Service, serving, until
 from test_outputs import CLICK, player
 
@@ -90,6 +95,41 @@ async def test_ffmpeg_publishes_and_a_player_watches(tiny_model: Model, tmp_path
             assert line == b"sent 90\n"
             await until(lambda: not len(service.registry), 30)  # FFmpeg takes its leave by DELETE
     assert service.registry.ended["deleted"] == 1
+
+
+WEBRTC_ELEMENTS = ("webrtcbin", "nicesrc", "dtlsenc", "vp8enc", "rtpvp8pay", "x264enc", "rtph264pay")
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+async def test_gstreamer_publishes_until_it_takes_its_leave(tiny_model: Model, codec: str) -> None:
+    """Its certificate is an RSA one, as many encoders' are."""
+    need_gstreamer("GstWebRTC", WEBRTC_ELEMENTS)
+    settings = Settings(port=0, api_keys=(KEY,), offers_per_second=100)
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        command = (PYTHON, str(SCRIPTS / "gst_publisher.py"), f"{service.url}/whip/desk", KEY, codec)
+        async with process(*command) as publisher:
+            assert publisher.stdout is not None
+            assert publisher.stdin is not None
+            assert await asyncio.wait_for(publisher.stdout.readline(), 60) == b"up\n"
+            live = service.registry.live("desk")
+            assert live is not None
+            click = {**CLICK, "apply_mask": False}  # so that the picture shows what was sent
+            ack = (await service.http.post("/sessions/desk/prompts", json=click, headers=headers)).json()
+            assert ack["object_ids"] == [5]
+            seen = live.stats.frames_model.count
+            await until(lambda: live.stats.frames_model.count >= seen + 3, 60)
+            picture = (await service.http.get("/sessions/desk/snapshot.png", headers=headers)).content
+            snapshot = (await service.http.get("/sessions/desk", headers=headers)).json()
+            publisher.stdin.close()
+            assert await asyncio.wait_for(publisher.wait(), 60) == 0
+        await until(lambda: not len(service.registry), 30)
+    assert (snapshot["width"], snapshot["height"]) == (320, 240)
+    assert [found["object_id"] for found in snapshot["objects"]] == [5]
+    red, green, blue = np.asarray(Image.open(io.BytesIO(picture)))[60, 160]  # the fourth of seven bars
+    assert green > 150
+    assert max(red, blue) < 60
+    assert service.registry.ended == {"deleted": 1}
 
 
 async def test_a_name_is_published_once_and_the_place_can_be_left(service: Service) -> None:
