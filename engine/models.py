@@ -19,6 +19,9 @@ from engine.pixels import PixelReader
 from engine.stages import Stages
 from engine.types import EngineError
 
+# The precisions that a network may be run in, by the names that people give them.
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:

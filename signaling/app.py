@@ -63,6 +63,7 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
     """
     named = read_cameras(Path(settings.cameras), os.environ) if settings.cameras else {}
     registry = Registry(settings.max_sessions, settings.max_duration)
+    watching = Viewers(settings.max_viewers)
     app = Starlette(
         routes=[*(fal_routes(fal) if fal else ()), *OWN_ROUTES],
         middleware=[
@@ -82,11 +83,11 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
         settings=settings,
         worker=worker,
         sessions=registry,
-        metrics=Metrics(registry),
+        metrics=Metrics(registry, watching),
         fal=fal,
         sources=Sources(settings, named),
         h264=pick_h264(settings.h264_encoder),
-        viewers=Viewers(settings.max_viewers),
+        viewers=watching,
         archive=Archive(settings),
         offers=Bucket(settings.offers_per_second, burst=2 * settings.offers_per_second),
     )

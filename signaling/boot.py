@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
-from engine.models import Model, load_model
+from engine.models import DTYPES, Model, load_model
 from signaling.settings import Settings, SettingsError
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def boot_model(settings: Settings) -> Model:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import os
+import threading
+from collections.abc import Iterator, Sized
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,7 +19,7 @@ STEP_SECONDS = (0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class Metrics:
     """The counters that the routes turn, and those that are read off the registry of sessions."""
 
-    def __init__(self, sessions: Registry) -> None:
+    def __init__(self, sessions: Registry, viewers: Sized) -> None:
         self._registry = CollectorRegistry()
         self.offers = Counter(
             "livemask_offers", "Offers by what became of them", ["outcome"], registry=self._registry
@@ -27,22 +30,25 @@ class Metrics:
             buckets=STEP_SECONDS,
             registry=self._registry,
         )
-        self._registry.register(_SessionCollector(sessions))
+        self._registry.register(_SessionCollector(sessions, viewers))
+        self._registry.register(_LoopCollector())
+        ProcessCollector(registry=self._registry)  # memory, processor time, descriptors
 
     def text(self) -> bytes:
-        """The exposition format, version 0.0.4."""
+        """The exposition format, version 0.0.4; to be called in the event loop, whose tasks are counted."""
         return generate_latest(self._registry)
 
 
 class _SessionCollector(Collector):
     """Frames are counted by the sessions themselves; those that ended left their counts behind."""
 
-    def __init__(self, sessions: Registry) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Registry, viewers: Sized) -> None:
+        self._sessions, self._viewers = sessions, viewers
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("livemask_sessions", "Sessions now", value=len(self._sessions))
         yield GaugeMetricFamily("livemask_sessions_limit", "Sessions at most", value=self._sessions.limit)
+        yield GaugeMetricFamily("livemask_viewers", "Viewers now", value=len(self._viewers))
         ended = CounterMetricFamily("livemask_sessions_ended", "Sessions that ended", labels=["reason"])
         for reason, count in sorted(self._sessions.ended.items()):
             ended.add_metric([reason], count)
@@ -52,3 +58,18 @@ class _SessionCollector(Collector):
         for stage in FrameCounts._fields:
             frames.add_metric([stage], getattr(counts, stage))
         yield frames
+
+
+class _LoopCollector(Collector):
+    """What must not grow with the number of people who came and went."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("livemask_threads", "Threads, native ones too", value=_threads())
+        yield GaugeMetricFamily("livemask_tasks", "Tasks of the event loop", value=len(asyncio.all_tasks()))
+
+
+def _threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:  # not Linux: Python's own
+        return threading.active_count()

@@ -45,10 +45,11 @@ def test_rooms_import_downwards_only(room: str) -> None:
     assert not upward
 
 
-def test_stream_names_no_torch() -> None:
+@pytest.mark.parametrize("room", ["stream", "signaling"])
+def test_only_the_engine_names_torch(room: str) -> None:
     found = {
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in files("stream")
+        for path in files(room)
         for name in imports(path)
         if name.split(".")[0] in ("torch", "torchvision", "sam2")
     }

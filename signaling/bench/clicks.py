@@ -19,11 +19,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.models import Model, load_model
+from engine.models import DTYPES, Model, load_model
 from engine.types import Frame, MaskSet, Prompt
 from engine.worker import Lane, Worker
 from signaling.bench.crossing import Crossing
-from signaling.boot import DTYPES
 from signaling.command import CommandError
 from signaling.opening import EngineStep
 from stream.outputs.output import Shown

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
+from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
 from signaling.command import CommandError
 
 OUT = Path("docs/benchmarks.md")
 
 
+class Kind(NamedTuple):
+    module: str
+    title: str
+
+
+KINDS = {
+    "engine": Kind("engine", "Engine"),
+    "clicks": Kind("clicks", "Clicks"),
+    "service": Kind("service", "Service"),
+    "fal": Kind("fal", "fal-compatible API"),
+    "outputs": Kind("outputs", "Outputs"),
+    "faults": Kind("faults", "Faults"),
+    "soak": Kind("soak", "Soak"),
+}
+IN_ALL = tuple(what for what in KINDS if what != "soak")  # an hour's worth: on demand only
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `livemask bench`."""
-    parser.add_argument(
-        "what", nargs="?", choices=("engine", "clicks", "service", "fal", "all"), default="all"
-    )
+    parser.add_argument("what", nargs="?", choices=(*KINDS, "all"), default="all")
     parser.add_argument("--out", type=Path, default=OUT, help=f"rows are added to this file (default: {OUT})")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     engine = parser.add_argument_group("engine")
@@ -45,10 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fal.add_argument("--jobs", type=int, default=4, help="requests of it at once (default: %(default)s)")
     fal.add_argument("--connections", default="1,8", help="comma-separated numbers of realtime connections")
     fal.add_argument("--live-seconds", type=float, default=15.0, help="measured for a row")
+    soak = parser.add_argument_group("soak")
+    soak.add_argument("--cycles", type=int, default=50, help="visits (default: %(default)s)")
+    soak.add_argument("--soak-frames", type=int, default=100_000, help="default: %(default)s")
+    soak.add_argument("--soak-seconds", type=float, default=inf, help="for the frames; default: no limit")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, and add the rows to the file.
+    """Measure, print, and add the rows to the file; 1 when the soak found something that grows.
 
     Raises:
         CommandError: a flag that cannot be used, or a library that is not installed.
@@ -57,27 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
     from signaling.bench import report
 
     command = ["livemask", *sys.argv[1:]]
-    if arguments.what in ("engine", "all"):
-        from signaling.bench import engine
-
-        header, rows = engine.measure(arguments)
-        print(report.append(arguments.out, "Engine", command, header, rows))
-    if arguments.what in ("clicks", "all"):
-        from signaling.bench import clicks
-
-        header, rows = clicks.measure(arguments)
-        print(report.append(arguments.out, "Clicks", command, header, rows))
-    if arguments.what in ("service", "all"):
-        from signaling.bench import service
-
-        header, rows = service.measure(arguments)
-        print(report.append(arguments.out, "Service", command, header, rows))
-    if arguments.what in ("fal", "all"):
-        from signaling.bench import fal
-
-        header, rows = fal.measure(arguments)
-        print(report.append(arguments.out, "fal-compatible API", command, header, rows))
-    return 0
+    status = 0
+    for what in IN_ALL if arguments.what == "all" else (arguments.what,):
+        module, title = KINDS[what]
+        header, rows = importlib.import_module(f"signaling.bench.{module}").measure(arguments)
+        print(report.append(arguments.out, title, command, header, rows))
+        status |= what == "soak" and any(row[-1] != "nothing" for row in rows)
+    return status
 
 
 def numbers(text: str, flag: str) -> list[int]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
+from engine.machine import accelerator
 
 PACKAGES = ("torch", "sam2", "transformers", "aiortc", "av")
 
@@ -44,8 +44,8 @@ def table(header: Row, rows: Sequence[Row]) -> list[str]:
 def machine() -> str:
     """What it was measured on: processor, accelerator, load at the start, versions."""
     parts = [f"{_processor()}, {os.cpu_count()} cores"]
-    if torch.cuda.is_available():
-        parts.append(torch.cuda.get_device_name())
+    if gpu := accelerator():
+        parts.append(gpu)
     parts.append(f"load {os.getloadavg()[0]:.1f} at the end, Python {platform.python_version()}")
     return ", ".join(parts) + "; " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
 

@@ -12,7 +12,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from signaling_service import Service, until
 from test_outputs import Player, player, sample
-from udp_relay import Relay, Weather
+
+from signaling.bench.relay import Relay, Weather
 
 
 async def through(service: Service, session: str, relay: Relay) -> Player:

@@ -22,9 +22,9 @@ from conftest import Server
 from driver import GREEN_AT, SCENE, Studio
 from playwright.sync_api import Browser, Page, Route
 from scene import chroma
-from udp_relay import Relay, Weather
 
 from engine.types import Frame
+from signaling.bench.relay import Relay, Weather
 
 pytestmark = pytest.mark.browser
 

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 import torch
 
+from engine.contest.contenders import Contender, Masks, Picture
 from engine.models import Model
 from engine.synthetic import SyntheticClip
-from signaling.bench.contenders import Contender, Masks, Picture
 
 Entrant = Callable[[Model, Sequence[Picture], Sequence[Masks]], Contender]
 

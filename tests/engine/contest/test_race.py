@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from engine.contest.contenders import Masks, Picture
+from engine.contest.race import race
 from engine.models import Model
-from signaling.bench.contenders import Masks, Picture
-from signaling.bench.race import race
 
 MODEL = cast(Model, SimpleNamespace(net=SimpleNamespace(num_maskmem=3), device=torch.device("cpu")))
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from checkpoint import Checkpoint
 
+from engine.contest.contenders import Contender, Livemask, Masks, Official, Picture, tensor_bytes
+from engine.contest.transformers_sam2 import Transformers, convert
 from engine.models import Model, load_model
 from engine.synthetic import SyntheticClip
-from signaling.bench.contenders import Contender, Livemask, Masks, Official, Picture, tensor_bytes
-from signaling.bench.transformers_sam2 import Transformers, convert
 
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed"

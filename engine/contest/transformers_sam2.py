@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from sam2.modeling.backbones.hieradet import Hiera
 from torch import Tensor
 
+from engine.contest.contenders import Masks, Picture, tensor_bytes
 from engine.models import Model
 from engine.prompts import mask_input
 from engine.types import Frame, Mask
-from signaling.bench.contenders import Masks, Picture, tensor_bytes
 
 # Names of sam2's parameters to those of transformers', applied in order.
 RENAMED: Sequence[tuple[str, str]] = (
