@@ -72,9 +72,17 @@ async def patch(request: Request) -> Response:
     )
 
 
+async def reserved(request: Request) -> Response:
+    """405: RFC 9725 section 4.2 keeps these methods for later."""
+    allowed = "DELETE" if "session_id" in request.path_params else "OPTIONS, POST"
+    raise ApiError(405, "UNSUPPORTED", f"expected {allowed}, got {request.method}", {"allow": allowed})
+
+
 routes = [
     Route("/whip/{name}", describe_endpoint, methods=["OPTIONS"]),
     Route("/whip/{name}", publish, methods=["POST"], max_body_size=2 * SDP_BYTES),
     Route("/whip/{name}/{session_id}", stop, methods=["DELETE"]),
     Route("/whip/{name}/{session_id}", patch, methods=["PATCH"]),
+    Route("/whip/{name}", reserved, methods=["GET", "PUT"]),
+    Route("/whip/{name}/{session_id}", reserved, methods=["GET", "POST", "PUT"]),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import io
+import itertools
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,12 +22,14 @@ from PIL import Image
 from rtsp import PYTHON, need_gstreamer
 from signaling_service import Service, serving, until
 from test_outputs import CLICK, player
+from test_turn import SECRET, coturn
 
 from engine.models import Model
 from engine.worker import Worker
 from signaling.settings import Settings
 
 KEY = "publish-key-0123456789"
+SDP = {"content-type": "application/sdp"}
 SCRIPTS = Path(__file__).parents[1]
 
 
@@ -134,11 +137,9 @@ async def test_gstreamer_publishes_until_it_takes_its_leave(tiny_model: Model, c
 
 async def test_a_name_is_published_once_and_the_place_can_be_left(service: Service) -> None:
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    connection.addTransceiver("video", "sendonly")
-    await connection.setLocalDescription(await connection.createOffer())
-    sdp, kind = connection.localDescription.sdp, {"content-type": "application/sdp"}
-    first = await service.http.post("/whip/desk", content=sdp, headers=kind)
-    again = await service.http.post("/whip/desk", content=sdp, headers=kind)
+    sdp = await offered(connection)
+    first = await service.http.post("/whip/desk", content=sdp, headers=SDP)
+    again = await service.http.post("/whip/desk", content=sdp, headers=SDP)
     assert (first.status_code, first.headers["content-type"]) == (201, "application/sdp")
     assert first.headers["etag"] == f'"{first.headers["location"].rpartition("/")[2]}"'
     assert "a=recvonly" in first.text
@@ -147,24 +148,77 @@ async def test_a_name_is_published_once_and_the_place_can_be_left(service: Servi
     assert (await service.http.delete("/whip/other/" + first.headers["etag"][1:-1])).status_code == 404
     assert (await service.http.delete(first.headers["location"])).status_code == 200
     assert not len(service.registry)
-    assert (await service.http.post("/whip/b%20d", content=sdp, headers=kind)).status_code == 404
+    assert (await service.http.post("/whip/b%20d", content=sdp, headers=SDP)).status_code == 404
     watcher = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     watcher.addTransceiver("video", "recvonly")
     await watcher.setLocalDescription(await watcher.createOffer())
-    refused = await service.http.post("/whip/desk", content=watcher.localDescription.sdp, headers=kind)
+    refused = await service.http.post("/whip/desk", content=watcher.localDescription.sdp, headers=SDP)
     assert refused.status_code == 400
     await connection.close()
     await watcher.close()
 
 
-async def test_turn_credentials_and_stun_come_in_link_headers(tiny_model: Model) -> None:
-    servers = ("stun:stun.example.org:3478", "turn:turn.example.org:3478?transport=udp")
-    settings = Settings(
-        port=0, ice_servers=servers, turn_secret="0123456789", advertised_addresses=("192.0.2.7",)
-    )
-    async with serving(settings, Worker(lambda: tiny_model)) as service:
-        told = (await service.http.get("/sessions/ice-servers")).json()["ice_servers"]
+async def offered(connection: RTCPeerConnection) -> str:
+    """The offer of somebody who sends a video."""
+    connection.addTransceiver("video", "sendonly")
+    await connection.setLocalDescription(await connection.createOffer())
+    return str(connection.localDescription.sdp)
+
+
+async def test_stun_and_turn_come_in_link_headers(tiny_model: Model, tmp_path: Path) -> None:
+    """RFC 9725 section 4.6; the credentials are taken by a TURN server, which the answer makes use of."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    sdp = await offered(connection)
+    async with coturn(tmp_path) as (host, port):
+        servers = (f"stun:{host}:{port}", f"turn:{host}:{port}?transport=udp")
+        settings = Settings(port=0, ice_servers=servers, turn_secret=SECRET, offers_per_second=100)
+        async with serving(settings, Worker(lambda: tiny_model)) as service:
+            told = (await service.http.get("/sessions/ice-servers")).json()["ice_servers"]
+            made = await service.http.post("/whip/desk", content=sdp, headers=SDP)
+            await service.http.delete(made.headers["location"])
+    await connection.close()
     assert [server["urls"] for server in told] == list(servers)
     assert "username" not in told[0]
-    assert int(told[1]["username"].partition(":")[0]) > datetime.datetime.now().timestamp() + 500
-    assert told[1]["credential"]
+    expires, _, _ = told[1]["username"].partition(":")
+    assert int(expires) > datetime.datetime.now().timestamp() + 500
+    stun, turn = made.headers.get_list("link")
+    assert stun == f'<{servers[0]}>; rel="ice-server"'
+    assert turn.startswith(f'<{servers[1]}>; rel="ice-server"; username="')
+    assert turn.endswith('; credential-type="password"')
+    assert "typ relay" in made.text
+
+
+async def test_what_is_not_supported_is_refused_and_ends_nothing(tiny_model: Model) -> None:
+    """RFC 9725 sections 4.2 (other methods), 4.3 (trickle, restart), 4.7 (the token goes with each request)."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    sdp, key = await offered(connection), {"authorization": f"Bearer {KEY}"}
+    fragment = {"content-type": "application/trickle-ice-sdpfrag"}
+    settings = Settings(port=0, api_keys=(KEY,), offers_per_second=100)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        http = service.http
+        for wrong in (
+            {},
+            {"authorization": "Bearer another-key-0123456789"},
+            {"authorization": f"Basic {KEY}"},
+        ):
+            refused = await http.post("/whip/desk", content=sdp, headers={**SDP, **wrong})
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"].startswith("Bearer")
+        assert not len(service.registry)
+        made = await http.post("/whip/desk", content=sdp, headers={**SDP, **key})
+        assert made.status_code == 201
+        session, tag = made.headers["location"], made.headers["etag"]
+        assert (await http.patch(session, content="a=ice-ufrag:x", headers=fragment)).status_code == 401
+        assert (await http.delete(session)).status_code == 401
+        for condition in ({"if-match": tag}, {"if-match": "*"}, {}):
+            patched = await http.patch(session, content="", headers={**fragment, **key, **condition})
+            assert (patched.status_code, patched.headers["allow"]) == (405, "DELETE")
+            assert "new offer" in patched.json()["detail"]
+        for method, path in itertools.product(("GET", "HEAD", "PUT"), ("/whip/desk", session)):
+            assert (await http.request(method, path, headers=key)).status_code == 405
+        assert (await http.post(session, content=sdp, headers={**SDP, **key})).status_code == 405
+        live = service.registry.live("desk")
+        assert live is not None  # through all of it
+        assert (await http.delete(session, headers=key)).status_code == 200
+        assert (await http.delete(session, headers=key)).status_code == 404
+    await connection.close()
