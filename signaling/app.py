@@ -21,6 +21,7 @@ from signaling.errors import on_exception, on_http_exception
 from signaling.fal.mount import CORS_EXPOSED, CORS_METHODS
 from signaling.fal.routes import fal_routes
 from signaling.fal.service import FalService
+from signaling.keyring import KeyRing
 from signaling.metrics import Metrics
 from signaling.routes import (
     cameras,
@@ -64,6 +65,7 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
     named = read_cameras(Path(settings.cameras), os.environ) if settings.cameras else {}
     registry = Registry(settings.max_sessions, settings.max_duration)
     watching = Viewers(settings.max_viewers)
+    ring = fal.ring if fal else KeyRing(settings, required=settings.keys_required)
     app = Starlette(
         routes=[*(fal_routes(fal) if fal else ()), *OWN_ROUTES],
         middleware=[
@@ -74,7 +76,7 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
                 allow_headers=["*"],
                 expose_headers=["location", "retry-after", "etag", "link", *CORS_EXPOSED],
             ),
-            Middleware(Guard, settings=settings, protected=_protected),
+            Middleware(Guard, settings=settings, ring=ring, protected=_protected, owner=registry.owner),
         ],
         exception_handlers={HTTPException: on_http_exception, Exception: on_exception},
         lifespan=_lifespan,

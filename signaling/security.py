@@ -1,6 +1,7 @@
 """Who may speak to the service: hosts, origins, API keys.
 
 Pure decisions over header values, and `Guard`, the one ASGI middleware that applies them to every request.
+The keys themselves are in `signaling.keyring`, what they allow in `signaling.rights`.
 
 A page of another site can make a browser send requests to a service on this machine (CSRF), and can point
 a name of its own at 127.0.0.1 to be taken for the same origin (DNS rebinding). So the Host header must name
@@ -9,18 +10,17 @@ us, an Origin must be ours or allowed (`null` never is), and `Sec-Fetch-Site` mu
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signaling.errors import ApiError
-from signaling.rights import watches
+from signaling.keyring import KeyRing
+from signaling.rights import ANYBODY, Principal, allowed, needed, session_of
 from signaling.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -33,35 +33,6 @@ PAGE_HEADERS = {
         "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
     ),
 }
-
-
-class ApiKeys:
-    """The accepted keys, held as digests.
-
-    A key is named by the first 8 hexadecimal digits of its digest, in logs and in the session list.
-    """
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = tuple(_digest(key) for key in keys)
-
-    def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    def match(self, authorization: str | None) -> str | None:
-        """The name of the key in an `Authorization: Bearer KEY` or `Key KEY` header, None when refused.
-
-        Every stored key is compared, each in constant time, so that timing tells nothing.
-        """
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() not in ("bearer", "key"):
-            return None
-        given = _digest(token.strip())
-        found = [digest for digest in self._digests if hmac.compare_digest(digest, given)]
-        return found[0].hex()[:8] if found else None
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
 
 
 def host_name(host: str) -> str:
@@ -114,28 +85,41 @@ def fetch_site_allowed(headers: Headers, settings: Settings) -> bool:
 class Guard:
     """ASGI middleware: refuses what may not pass, adds the page's security headers to what may.
 
-    `protected` says which paths need a key: not the page, which must load before anybody can enter one, and
-    not the health check, for probes carry none.
-    The name of the key that was used is left in `scope["state"]["key"]`, and in `["may_prompt"]` whether it
-    does more than watch.
+    Who came is left in `scope["state"]["who"]`, a `Principal`.
+
+    Args:
+        protected: which paths need a key: not the page, which must load before anybody can enter one, not
+            the health check, for probes carry none, and not the fal-compatible API, which looks after itself.
+        owner: the key that began a session, by the session's id or name; None where there is none.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, protected: Callable[[str], bool]) -> None:
-        self._app, self._settings, self._protected = app, settings, protected
-        self._keys = ApiKeys(settings.api_keys)
-        self._view_keys = ApiKeys(settings.view_keys)
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        ring: KeyRing,
+        protected: Callable[[str], bool],
+        owner: Callable[[str], str | None],
+    ) -> None:
+        self._app, self._settings, self._ring = app, settings, ring
+        self._protected, self._owner = protected, owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
+        headers, path = Headers(scope=scope), scope["path"]
         try:
-            key, may_prompt = self._check(Headers(scope=scope), scope.get("method", "GET"), scope["path"])
+            self._check_origin(headers)
+            who = ANYBODY
+            if self._ring.required and self._protected(path):
+                who = await self._admit(headers)
+                self._check_right(who, scope.get("method", "GET"), path)
         except ApiError as error:
             return await error.response()(scope, receive, send)
-        scope.setdefault("state", {}).update(key=key, may_prompt=may_prompt)
+        scope.setdefault("state", {})["who"] = who
         await self._app(scope, receive, _with_headers(send))
 
-    def _check(self, headers: Headers, method: str, path: str) -> tuple[str | None, bool]:
+    def _check_origin(self, headers: Headers) -> None:
         host = headers.get("host", "")
         if not host_allowed(host, self._settings):
             raise ApiError(421, "HOST_NOT_ALLOWED", f"Host {host!r} is not this service; see --allowed-hosts")
@@ -144,20 +128,27 @@ class Guard:
             raise ApiError(403, "ORIGIN_NOT_ALLOWED", f"Origin {origin!r}; see --allowed-origins")
         if not fetch_site_allowed(headers, self._settings):
             raise ApiError(403, "ORIGIN_NOT_ALLOWED", "requests of other sites' pages are not allowed")
-        if not self._keys or not self._protected(path):
-            return None, True
-        key = self._keys.match(headers.get("authorization"))
-        watcher = self._view_keys.match(headers.get("authorization"))
-        if key is None and watcher is None:
+
+    async def _admit(self, headers: Headers) -> Principal:
+        who = await self._ring.holder(headers.get("authorization"))
+        if who is None:
             raise ApiError(
                 401,
                 "UNAUTHORIZED",
-                "this service needs an API key: Authorization: Bearer KEY",
+                "this service needs an API key: Authorization: Bearer KEY (see `livemask keys create`)",
                 {"www-authenticate": 'Bearer realm="livemask"'},
             )
-        if key is None and not watches(method, path):
-            raise ApiError(403, "FORBIDDEN", "this key may watch and nothing else")
-        return key or watcher, key is not None
+        if not self._ring.take(who):
+            text = f"this key may make {self._ring.rate_of(who)} requests a minute"
+            raise ApiError(429, "RATE_LIMITED", text, {"retry-after": "1"})
+        return who
+
+    def _check_right(self, who: Principal, method: str, path: str) -> None:
+        right, named = needed(method, path), session_of(path)
+        if not allowed(who, right, self._owner(named) if named else None):
+            scopes = " or ".join(sorted(right.value | {"admin"}))
+            owning = " (or have begun the session)" if named else ""
+            raise ApiError(403, "FORBIDDEN", f"for this a key must have the scope {scopes}{owning}")
 
 
 def _with_headers(send: Send) -> Send:

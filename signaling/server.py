@@ -22,14 +22,14 @@ GRACE = 3  # seconds that requests in progress may take when the server stops
 logger = logging.getLogger("livemask")
 
 
-async def serve(settings: Settings, listener: socket.socket) -> int:
+async def serve(settings: Settings, fal_settings: FalSettings, listener: socket.socket) -> int:
     """Serve on `listener`; gives the exit status, 1 when there is no model.
 
     Raises:
         CommandError: another server uses the data directory.
     """
     worker = Worker(lambda: boot_model(settings))
-    fal = fal_service(settings, worker, FalSettings.from_env())
+    fal = fal_service(settings, worker, fal_settings)
     fal.occupy()
     # uvloop's UDP transports break aiortc, so the loop is asyncio's own.
     config = uvicorn.Config(

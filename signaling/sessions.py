@@ -26,6 +26,10 @@ class ServerFull(Exception):
     """The limit of sessions is reached."""
 
 
+class HolderFull(Exception):
+    """The limit of one key's sessions is reached."""
+
+
 class FrameCounts(NamedTuple):
     """Frames of all sessions, by what became of them."""
 
@@ -71,30 +75,45 @@ class Registry:
         self.ended: Counter[str] = Counter()
         self._max_duration = max_duration
         self._entries: dict[str, Entry] = {}
-        self._opening = 0
+        self._opening: Counter[str | None] = Counter()
         self._closed = False
         self._past = FrameCounts()
 
     def __len__(self) -> int:
         """Places taken: sessions, and offers that are being answered."""
-        return len(self._entries) + self._opening
+        return len(self._entries) + self._opening.total()
 
-    async def open(self, make: Callable[[str], Awaitable[Opened]], key: str | None = None) -> tuple[str, str]:
+    async def open(
+        self,
+        make: Callable[[str], Awaitable[Opened]],
+        key: str | None = None,
+        key_limit: int | None = None,
+    ) -> tuple[str, str]:
         """Take a place, make a session with a new id and run it; gives the id and the SDP answer.
 
         The place is taken before the offer is answered, so that no more are let in than there is room for.
+        When there is none, a client that has gone silent loses its own.
+
+        Args:
+            key: whose session it is; None for nobody's.
+            key_limit: sessions of this key at once.
 
         Raises:
             ServerFull: there is no place, or the service is shutting down.
+            HolderFull: the key has as many sessions as it may have.
         """
+        if len(self) >= self.limit:
+            await self._close_a_silent_one()
         if self._closed or len(self) >= self.limit:
             raise ServerFull
-        self._opening += 1
+        if key_limit is not None and self._held_by(key) >= key_limit:
+            raise HolderFull
+        self._opening[key] += 1
         session_id = secrets.token_hex(16)
         try:
             opened = await make(session_id)
         finally:
-            self._opening -= 1
+            self._opening[key] -= 1
         task = asyncio.create_task(self._live(session_id, opened), name=f"session {session_id}")
         self._entries[session_id] = Entry(opened, key, time.monotonic(), task)
         if self._closed:
@@ -109,6 +128,11 @@ class Registry:
         return next(
             (each for each in self.peers() if each.live is not None and each.live.name == named), None
         )
+
+    def owner(self, named: str) -> str | None:
+        """The key that began a session, by the session's id or name; None for nobody's, or no session."""
+        runner = self.find(named)
+        return self._entries[runner.session_id].key if runner else None
 
     def live(self, named: str) -> Live | None:
         """A session by its id or name."""
@@ -133,6 +157,13 @@ class Registry:
         await asyncio.wait([entry.task])
         return True
 
+    async def _close_a_silent_one(self) -> None:
+        """End the oldest session whose client is silent, if there is one."""
+        entry = next((entry for entry in self._entries.values() if entry.opened.peer.silent), None)
+        if entry is not None:
+            entry.opened.peer.close("peer lost: silent, and its place was needed")
+            await asyncio.wait([entry.task])
+
     async def close_all(self, reason: str) -> None:
         """Let nobody in any more and end every session; those that do not end in time are cancelled."""
         self._closed = True
@@ -152,6 +183,9 @@ class Registry:
         for peer in self.peers():
             total = total.plus(_counts(peer))
         return total
+
+    def _held_by(self, key: str | None) -> int:
+        return self._opening[key] + sum(entry.key == key for entry in self._entries.values())
 
     async def _live(self, session_id: str, opened: Opened) -> str:
         """Run one session to its end; whatever the end is, nothing of it stays."""

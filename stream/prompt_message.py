@@ -135,10 +135,10 @@ class PromptMessage:
         if self.text is not None:
             prompts.append(Text(self.text, None, seen))
         if self.mask is not None:
-            prompts.append(Mask(self.object_id, self.mask, seen, self.reanchor))
+            prompts.append(Mask(self.object_id, self.mask, seen, self._may_reanchor(seen)))
         prompts += self._placed(width, height, seen)
         if self.verb == "pin":
-            prompts.append(Pin(self.object_id, seen, self.reanchor))
+            prompts.append(Pin(self.object_id, seen, self._may_reanchor(seen)))
         return tuple(prompts)
 
     def _deeds(self, seen: int | None) -> Iterator[Prompt]:
@@ -150,7 +150,7 @@ class PromptMessage:
             case "restore":
                 yield Restore(self.object_id)
             case "restart":
-                yield Restart(self.object_id, seen, self.reanchor)
+                yield Restart(self.object_id, seen, self._may_reanchor(seen))
 
     def _placed(self, width: int, height: int, seen: int | None) -> Iterator[Prompt]:
         boxes = {box.object_id: box for box in self.boxes}
@@ -161,9 +161,19 @@ class PromptMessage:
             named = box.frame_index if box else clicks[0].frame_index
             frame = seen if named is None else named
             if box is None:
-                yield Points(object_id, points, self.replace, frame, self.reanchor)
+                yield Points(object_id, points, self.replace, frame, self._may_reanchor(frame))
             else:
-                yield Box(object_id, *self._corners(box, width, height), points, frame, self.reanchor)
+                yield Box(
+                    object_id, *self._corners(box, width, height), points, frame, self._may_reanchor(frame)
+                )
+
+    def _may_reanchor(self, frame: int | None) -> bool:
+        """Whether the newest frame will do where this one is not kept any more.
+
+        A `frame_index` of 0 is what fal documents as its default, so clients send it without meaning the
+        first moment of a stream that has gone on.
+        """
+        return self.reanchor or (frame == 0 and self.rtp_timestamp is None)
 
     def _point(self, click: Click, width: int, height: int) -> Point:
         return Point(

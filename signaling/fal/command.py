@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.command import CommandError
 from signaling.fal.database import Database
-from signaling.fal.keys import SCOPES, Keys
-from signaling.fal.settings import FalSettings
+from signaling.fal.keys import Keys
+from signaling.fal.settings import FalSettings, read_fal_settings
+from signaling.fal.settings import add_arguments as add_data_dir
 from signaling.fal.tables import Key
+from signaling.rights import SCOPES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verbs and their flags. The database is the server's: LIVEMASK_FAL_DATA_DIR,
-    LIVEMASK_FAL_DATABASE_URL.
-    """
+    """The verbs and their flags. The database is the server's: --data-dir or LIVEMASK_FAL_DATABASE_URL."""
+    add_data_dir(parser)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="create | list | revoke")
     create = verbs.add_parser("create", help="make a key and print it, the only time it is seen")
     create.add_argument("--name", default="", help="what it is for")
     create.add_argument(
         "--scopes", default="run", help=f"comma-separated, out of {', '.join(SCOPES)} (default: run)"
     )
-    create.add_argument("--max-jobs", type=int, help="requests waiting or running at once")
+    create.add_argument(
+        "--max-jobs", type=int, help="requests waiting or running, and live sessions, at once"
+    )
     create.add_argument("--max-rate", type=int, help="requests a minute")
     create.add_argument("--max-bytes", type=int, help="bytes kept in the storage")
     verbs.add_parser("list", help="show the keys, without their secrets")
@@ -32,13 +40,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Raises CommandError: scopes or an id that do not exist, a database that cannot be opened."""
-    database = Database(FalSettings.from_env().database)
+    with opened_keys(read_fal_settings(arguments, os.environ)) as keys:
+        VERBS[arguments.verb](keys, arguments)
+    return 0
+
+
+@contextmanager
+def opened_keys(settings: FalSettings) -> Iterator[Keys]:
+    """The keys of a server that may be running, or not yet.
+
+    Raises:
+        CommandError: the database cannot be opened.
+    """
+    try:
+        database = Database(settings.database)
+    except (OSError, ValueError, SQLAlchemyError, ImportError) as error:
+        raise CommandError(f"the database cannot be opened: {error}") from None
     try:
         database.migrate()
-        VERBS[arguments.verb](Keys(database), arguments)
+        yield Keys(database)
+    except SQLAlchemyError as error:
+        raise CommandError(f"the database cannot be used: {_first_line(error)}") from None
     finally:
         database.close()
-    return 0
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _create(keys: Keys, arguments: argparse.Namespace) -> None:

@@ -24,6 +24,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 BUSY_MS = 15_000
 THREADS = 4
+PRIVATE = 0o700
+"""Mode of a folder made for data: who may read the database could sign webhooks and tokens."""
 MIGRATION_LOCK = 5_281_975
 
 
@@ -93,7 +95,7 @@ def _sqlite(url: str) -> Engine:
     path = make_url(url).database
     if not path or path == ":memory:":
         raise ValueError(f"expected sqlite:///path/to/file, got {url!r}: jobs must outlive the process")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000, "isolation_level": None})
 
     @event.listens_for(engine, "connect")

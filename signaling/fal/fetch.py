@@ -57,15 +57,19 @@ class Fetcher:
     async def close(self) -> None:
         await self._pool.aclose()
 
-    async def download(self, url: str, path: Path, loc: Loc) -> int:
+    async def download(self, url: str, path: Path, loc: Loc, limit: int | None = None) -> int:
         """Save what `url` answers to `path`; returns its size.
+
+        Args:
+            limit: bytes that are taken at most; None for `fetch_bytes`.
 
         Raises:
             FalError: 422 `file_download_error` or `file_too_large`, about the input field `loc`.
         """
+        limit = limit or self._settings.fetch_bytes
         try:
             async with asyncio.timeout(self._settings.fetch_seconds):
-                return await self._follow(url, path)
+                return await self._follow(url, path, limit)
         except TimeoutError:
             reason = f"it took longer than {self._settings.fetch_seconds:g} seconds"
         except (UrlRefused, AddressRefused) as error:
@@ -77,7 +81,6 @@ class Fetcher:
         except _BadAnswer as error:
             reason = str(error)
         except _TooLarge:
-            limit = self._settings.fetch_bytes
             raise invalid(
                 loc,
                 f"The file is larger than {limit} bytes",
@@ -105,32 +108,15 @@ class Fetcher:
             ) as answer:
                 return int(answer.status)
 
-    async def _follow(self, url: str, path: Path) -> int:
+    async def _follow(self, url: str, path: Path, limit: int) -> int:
         for _ in range(REDIRECTS + 1):
             async with self._pool.stream(
                 "GET", check_url(url), headers=_headers(url), extensions={"timeout": _timeouts()}
             ) as answer:
                 if answer.status not in REDIRECT_STATUSES:
-                    return await self._save(answer, path)
+                    return await _save(answer, path, limit)
                 url = urljoin(url, _header(answer, b"location") or "")
         raise _BadAnswer(f"more than {REDIRECTS} redirects")
-
-    async def _save(self, answer: httpcore2.Response, path: Path) -> int:
-        if answer.status != 200:
-            raise _BadAnswer(f"its server answered {answer.status}")
-        if _header(answer, b"content-encoding") not in (None, "identity"):
-            raise _BadAnswer("its server compressed the answer although asked not to")
-        declared = _header(answer, b"content-length")
-        if declared is not None and declared.isdecimal() and int(declared) > self._settings.fetch_bytes:
-            raise _TooLarge
-        size = 0
-        with path.open("wb") as sink:
-            async for chunk in answer.aiter_stream():
-                size += len(chunk)
-                if size > self._settings.fetch_bytes:
-                    raise _TooLarge
-                await asyncio.to_thread(sink.write, chunk)
-        return size
 
 
 class _BadAnswer(Exception):
@@ -139,6 +125,24 @@ class _BadAnswer(Exception):
 
 class _TooLarge(Exception):
     pass
+
+
+async def _save(answer: httpcore2.Response, path: Path, limit: int) -> int:
+    if answer.status != 200:
+        raise _BadAnswer(f"its server answered {answer.status}")
+    if _header(answer, b"content-encoding") not in (None, "identity"):
+        raise _BadAnswer("its server compressed the answer although asked not to")
+    declared = _header(answer, b"content-length")
+    if declared is not None and declared.isdecimal() and int(declared) > limit:
+        raise _TooLarge
+    size = 0
+    with path.open("wb") as sink:
+        async for chunk in answer.aiter_stream():
+            size += len(chunk)
+            if size > limit:
+                raise _TooLarge
+            await asyncio.to_thread(sink.write, chunk)
+    return size
 
 
 def _headers(url: str) -> list[tuple[bytes, bytes]]:

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -31,12 +32,15 @@ class Inbox:
         self._fetcher = fetcher
         self._settings = settings
 
-    async def take(self, url: str, family: str, path: Path, origin: str, loc: Loc) -> Media:
+    async def take(
+        self, url: str, family: str, path: Path, origin: str, loc: Loc, limit: int | None = None
+    ) -> Media:
         """Save the file at `path` and say what it is.
 
         Args:
             family: "image" or "video".
             origin: under which address this server was asked; files there are our own.
+            limit: bytes that are downloaded at most; None for the setting.
 
         Raises:
             FalError: 422, it cannot be had or is not of the family.
@@ -46,8 +50,19 @@ class Inbox:
         elif (file_id := self._stored_id(url, origin)) is not None:
             await self._copy_stored(file_id, url, path, loc)
         else:
-            await self._fetcher.download(url, path, loc)
+            await self._fetcher.download(url, path, loc, limit)
         return await asyncio.to_thread(check_family, path, family, loc)
+
+    async def read_picture(self, url: str, origin: str, limit: int, loc: Loc) -> bytes:
+        """The bytes of a picture, as `take`; not more than `limit` of them are downloaded."""
+        folder = self._settings.work_dir / "pictures"
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        path = folder / secrets.token_hex(16)
+        try:
+            await self.take(url, "image", path, origin, loc, limit)
+            return await asyncio.to_thread(path.read_bytes)
+        finally:
+            path.unlink(missing_ok=True)
 
     async def keep_data_uri(self, url: str, owner: str, job_seconds: int, loc: Loc) -> str:
         """Move a data URI into the storage, so that the database holds only its address."""

@@ -8,37 +8,13 @@ import secrets
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from signaling.fal.database import Database
 from signaling.fal.tables import Key
-
-SCOPES = ("run", "view", "prompt", "admin")
-ANONYMOUS = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Whoever a request comes from: the id of its key, what it may do, and its limits (None: the default).
-
-    Scopes: `run` submits requests, uploads files and connects to realtime; `view` reads any request or
-    session whose id it knows; `prompt` prompts live sessions; `admin` is all of them, for everybody's.
-    """
-
-    key_id: str
-    scopes: frozenset[str]
-    max_jobs: int | None = None
-    max_rate: int | None = None
-    max_bytes: int | None = None
-
-    def may(self, scope: str) -> bool:
-        return scope in self.scopes or "admin" in self.scopes
-
-
-NOBODY_IN_PARTICULAR = Principal(ANONYMOUS, frozenset(SCOPES))
+from signaling.rights import SCOPES, Principal
 
 
 class Keys:
@@ -84,6 +60,11 @@ class Keys:
         return self._database.read(
             lambda session: session.scalars(select(Key).order_by(Key.created_at)).all()
         )
+
+    def any_in_force(self) -> bool:
+        """Whether there is a key that opens anything."""
+        query = select(Key.id).where(Key.revoked_at.is_(None)).limit(1)
+        return self._database.read(lambda session: session.scalar(query)) is not None
 
     def revoke(self, key_id: str) -> bool:
         """Refuse the key from now on; False when there is no such key in force."""

@@ -32,10 +32,14 @@ JPEG_QUALITY = 85
 
 @dataclass(slots=True, eq=False)
 class LiveInput:
-    """One checked message. `prompts` begin with those of the `dropped` messages before it."""
+    """One checked message. `prompts` begin with those of the `dropped` messages before it.
+
+    The picture is in `data`, or to be fetched from `url` first, or in neither.
+    """
 
     request_id: RequestId
     data: bytes | None
+    url: str | None
     prompts: list[PromptMessage]
     output: str = "rle"
     apply_mask: bool = False
@@ -55,13 +59,14 @@ def read_live(message: Message) -> LiveInput:
         WireError: as `read_prompt_message`, and BAD_IMAGE, INVALID_INPUT for the picture's fields.
     """
     fields = Fields(message, request_id=request_id_of(message))
-    data = _picture_data(fields)
+    data, url = _picture(fields)
     acts = any(message.get(name) not in (None, [], "") for name in ACTING if name != "apply_mask")
-    if data is None and not acts:
+    if data is None and url is None and not acts:
         fields.refuse("INVALID_INPUT", "", "image_bytes, image_url or prompts", None)
     return LiveInput(
         request_id=fields.request_id,
         data=data,
+        url=url,
         prompts=[read_prompt_message(_spelled(message))] if acts else [],
         output=fields.one_of("output_format", OUTPUTS) if fields.has("output_format") else "rle",
         apply_mask=fields.boolean("apply_mask", False),
@@ -72,8 +77,8 @@ def merged(older: LiveInput, newer: LiveInput) -> LiveInput:
     """The newer message when the older one's picture is dropped: a prompt is never dropped."""
     newer.prompts = [*older.prompts, *newer.prompts]
     newer.dropped += older.dropped + 1
-    if newer.data is None:
-        newer.data = older.data
+    if newer.data is None and newer.url is None:
+        newer.data, newer.url = older.data, older.url
     return newer
 
 
@@ -139,21 +144,24 @@ def read_live_picture(data: bytes, max_pixels: int, request_id: RequestId) -> ND
         raise WireError("BAD_IMAGE", f"image: cannot be read ({error})", request_id) from error
 
 
-def _picture_data(fields: Fields) -> bytes | None:
+def _picture(fields: Fields) -> tuple[bytes | None, str | None]:
+    """Its bytes or its address, whichever the message has."""
     if fields.has("image_bytes"):
         data = fields.get("image_bytes")
         if isinstance(data, str):  # JSON has no bytes
-            return _base64(fields, "image_bytes", data)
+            return _base64(fields, "image_bytes", data), None
         if not isinstance(data, bytes) or not data:
             fields.refuse("INVALID_INPUT", "image_bytes", "bytes of a picture", data)
-        return data
+        return data, None
     if not fields.has("image_url"):
-        return None
+        return None, None
     url = fields.text("image_url", 1 << 24)
+    if not url.startswith("data:"):
+        return None, url
     head, _, body = url.partition(",")
-    if not head.startswith("data:") or not head.endswith(";base64"):
-        fields.refuse("INVALID_INPUT", "image_url", "a base64 data URI", url[:40])
-    return _base64(fields, "image_url", body)
+    if not head.endswith(";base64"):
+        fields.refuse("INVALID_INPUT", "image_url", "a URL or a base64 data URI", url[:40])
+    return _base64(fields, "image_url", body), None
 
 
 def _base64(fields: Fields, name: str, text: str) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from engine.worker import Worker
 from signaling.fal.service import FalService
 from signaling.fal.settings import FalSettings
-from signaling.security import ApiKeys
+from signaling.keyring import KeyRing
 from signaling.settings import Settings
 
 # For the CORS middleware: what browsers' clients send and read.
@@ -24,18 +22,18 @@ CORS_EXPOSED = (
 
 def fal_service(settings: Settings, worker: Worker, fal: FalSettings) -> FalService:
     """The API on `worker`. A key is required where the service is reachable from the network, or has keys."""
-    required = fal.require_key or bool(settings.api_keys) or not settings.loopback
+    required = fal.require_key or settings.keys_required
 
     def model() -> str:
         return worker.model.name if worker.ready else settings.model
 
     return FalService(
-        replace(fal, require_key=required),
+        fal,
         open_lane=lambda: worker.open(
             max_cond_frames=settings.max_cond_frames, max_objects=settings.max_objects, history=0
         ),
         call=worker.call,
         ready=lambda: worker.ready,
         model=model,
-        static_key=ApiKeys(settings.api_keys).match,
+        ring=KeyRing(settings, required=required, rate=fal.key_rate),
     )

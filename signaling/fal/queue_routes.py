@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from signaling.fal.errors import FalError
-from signaling.fal.keys import Principal
 from signaling.fal.responses import KEEP_ALIVE, answer, event, events
 from signaling.fal.service import FalService
 from signaling.fal.submission import outcome_of, submit
 from signaling.fal.surfaces import normal_app, owner_and_alias, queue_base
 from signaling.fal.tables import COMPLETED, IN_PROGRESS, IN_QUEUE, Job, Log
+from signaling.rights import Principal
 
 KEEP_ALIVE_SECONDS = 15.0
 LOGS = {"1": True, "true": True, "0": False, "false": False}

@@ -12,7 +12,7 @@ import base64
 import json
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,11 +22,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from signaling.fal.access import REALTIME
 from signaling.fal.endpoints import Endpoint, find_endpoint
 from signaling.fal.errors import FalError
-from signaling.fal.keys import Principal
 from signaling.fal.live import LiveInput, LiveTracker, is_live, merged, read_live
 from signaling.fal.service import FalService
 from signaling.fal.submission import enqueue, outcome_of, wait_for
-from signaling.fal.surfaces import normal_app
+from signaling.fal.surfaces import files_origin, normal_app
+from signaling.rights import Principal
 from stream.wire import Message, WireError, decode, encode, request_id_of
 
 logger = logging.getLogger("livemask.fal")
@@ -44,7 +44,7 @@ class RealtimeRoutes:
 
     def __init__(self, service: FalService) -> None:
         self._service = service
-        self._open = 0
+        self._open: Counter[str] = Counter()
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -63,15 +63,23 @@ class RealtimeRoutes:
             message = UNAUTHORIZED if error.status == 401 else _wire_error(error, None).message()
             await socket.send_text(json.dumps(message))
             return await socket.close(POLICY_VIOLATION, error.kind)
-        if self._open >= self._service.settings.realtime_connections:
-            text = f"This server takes {self._open} realtime connections at once"
-            await socket.send_text(json.dumps(WireError("TOO_MANY_CONNECTIONS", text).message()))
+        full = self._full(who)
+        if full is not None:
+            await socket.send_text(json.dumps(WireError("TOO_MANY_CONNECTIONS", full).message()))
             return await socket.close(TRY_AGAIN_LATER, "too many connections")
-        self._open += 1
+        self._open[who.key_id] += 1
         try:
             await Connection(self._service, socket, endpoint, who).run()
         finally:
-            self._open -= 1
+            self._open -= Counter([who.key_id])
+
+    def _full(self, who: Principal) -> str | None:
+        """Why there is no place, None when there is one."""
+        settings = self._service.settings
+        if self._open.total() >= settings.realtime_connections:
+            return f"This server takes {settings.realtime_connections} realtime connections at once"
+        mine = who.max_jobs or settings.key_jobs
+        return f"This key may have {mine} at once" if self._open[who.key_id] >= mine else None
 
     async def _admit(self, socket: WebSocket, app: str) -> Principal:
         service = self._service
@@ -170,6 +178,14 @@ class Connection:
             if not self._service.ready():
                 raise WireError("NOT_READY", "the model is still being loaded", asked.request_id)
             self._tracker = LiveTracker(self._service.open_lane(), self._service.settings.image_pixels)
+        if asked.url is not None:
+            settings = self._service.settings
+            asked.data = await self._service.inbox.read_picture(
+                asked.url,
+                files_origin(self._socket, settings.public_url),
+                settings.body_bytes,
+                ("image_url",),
+            )
         return await self._tracker.step(asked)
 
     async def _request(self, message: Message) -> dict[str, Any]:

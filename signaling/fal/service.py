@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import os
 import shutil
 import time
 import uuid
@@ -17,7 +18,7 @@ from typing import IO, Any
 from signaling.command import CommandError
 from signaling.fal.access import Access
 from signaling.fal.bells import Bells
-from signaling.fal.database import Database
+from signaling.fal.database import PRIVATE, Database
 from signaling.fal.fetch import Fetcher
 from signaling.fal.inbox import Inbox
 from signaling.fal.jobs import Jobs
@@ -29,6 +30,8 @@ from signaling.fal.signing import Signer
 from signaling.fal.storage import Storage
 from signaling.fal.webhooks import Webhooks
 from signaling.fal.work import Lane
+from signaling.keyring import KeyRing
+from signaling.rights import Principal
 
 logger = logging.getLogger("livemask.fal")
 
@@ -44,7 +47,7 @@ class FalService:
         call: something else with the model, on the engine's thread (`Worker.call`).
         ready: whether the model is loaded; requests wait in the queue until then.
         model: its name, for messages.
-        static_key: recognises the keys of the service's own settings (`ApiKeys.match`).
+        ring: the keys of the service, to which those of the database are added.
 
     Raises (`occupy`, `start`):
         CommandError: another server uses the data directory.
@@ -58,12 +61,12 @@ class FalService:
         call: Callable[[Callable[[Any], Any]], Future[Any]],
         ready: Callable[[], bool],
         model: Callable[[], str],
-        static_key: Callable[[str | None], str | None] = lambda _: None,
+        ring: KeyRing,
     ) -> None:
         self.settings = settings
         self.open_lane, self.call = open_lane, call
         self.ready, self.model = ready, model
-        self._static_key = static_key
+        self.ring = ring
         self.bells = Bells()
         self._lock: IO[str] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,7 +85,8 @@ class FalService:
         await self.database.call(self.database.migrate)
         self.signer = await self.database.call(Signer, self.database)
         self.keys = Keys(self.database)
-        self.access = Access(settings, self.database, self.keys, self.signer, self._static_key)
+        self.ring.stored = self._stored_key
+        self.access = Access(self.ring, self.database, self.keys, self.signer)
         self.jobs = Jobs(self.database, keep_seconds=settings.job_seconds)
         self.storage = Storage(self.database, settings)
         self.fetcher = Fetcher(settings)
@@ -130,6 +134,9 @@ class FalService:
         self.bells.ring("webhooks")
         return found
 
+    async def _stored_key(self, credential: str) -> Principal | None:
+        return await self.database.call(self.keys.check, credential)
+
     async def _recover(self, dead: str) -> None:
         """What the last process of this data directory left when it died."""
         ids = await self.jobs.recover(dead, time.time())
@@ -167,19 +174,19 @@ def _occupy(folder: Path) -> tuple[str, IO[str]]:
     The system frees the lock when the process ends, however it ends; so whoever gets it knows that the
     requests marked as running under this id are nobody's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     lock = (folder / "server.lock").open("a+")
+    lock.seek(0)
+    server, _, holder = lock.read().strip().partition("\n")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        problem = f"{folder} is used by another server; give this one its own by LIVEMASK_FAL_DATA_DIR"
-        raise CommandError(problem) from None
-    lock.seek(0)
-    server = lock.read().strip()
-    if not server:
-        server = uuid.uuid4().hex
-        lock.write(server)
-        lock.flush()
+        who = f"another server (process {holder})" if holder else "another server"
+        raise CommandError(f"{folder} is used by {who}; give this one its own with --data-dir") from None
+    server = server or uuid.uuid4().hex
+    lock.truncate(0)
+    lock.write(f"{server}\n{os.getpid()}")
+    lock.flush()
     shutil.rmtree(folder / "work", ignore_errors=True)
     return server, lock

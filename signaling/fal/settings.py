@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
 import os
 from collections.abc import Mapping
@@ -106,12 +107,30 @@ class FalSettings:
         return cls(**(values | given))
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The one setting that is a flag as well."""
+    parser.add_argument(
+        "--data-dir",
+        metavar="DATA_DIR",
+        help="where requests, files and API keys are kept (default: ~/.local/share/livemask) "
+        "[LIVEMASK_FAL_DATA_DIR]",
+    )
+
+
+def read_fal_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> FalSettings:
+    """The flag first, then the environment, then the defaults.
+
+    Raises:
+        SettingsError: as `FalSettings.from_env`.
+    """
+    given = {} if arguments.data_dir is None else {"data_dir": Path(arguments.data_dir).expanduser()}
+    return FalSettings.from_env(environ, **given)
+
+
 def _parse(name: str, text: str, kind: Any) -> Any:
     try:
         if kind is bool:
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
-                text.lower()
-            ]
+            return SWITCH[text.lower()]
         if kind in (int, float, str):
             return kind(text)
         if kind is Path:

@@ -17,7 +17,6 @@ from starlette.routing import BaseRoute, Route
 
 from signaling.fal.access import CDN, REALTIME, UPLOAD
 from signaling.fal.errors import FalError
-from signaling.fal.keys import Principal
 from signaling.fal.outbox import file_url
 from signaling.fal.responses import read_json
 from signaling.fal.service import FalService
@@ -26,6 +25,7 @@ from signaling.fal.storage import ANYTHING, NewFile
 from signaling.fal.submission import lifecycle_seconds
 from signaling.fal.surfaces import files_origin
 from signaling.fal.tables import File
+from signaling.rights import Principal
 
 TOKEN_SECONDS = 120
 MAX_TOKEN_SECONDS = 3600

@@ -14,11 +14,11 @@ from signaling.fal.endpoints import Endpoint, find_endpoint
 from signaling.fal.errors import FalError
 from signaling.fal.fetch import UrlRefused, check_url
 from signaling.fal.jobs import PRIORITIES, Limits, NewJob, Outcome
-from signaling.fal.keys import Principal
 from signaling.fal.responses import read_json
 from signaling.fal.service import FalService
 from signaling.fal.surfaces import files_origin, normal_app
 from signaling.fal.tables import Job
+from signaling.rights import Principal
 
 LIFECYCLE_HEADERS = ("x-fal-object-lifecycle-preference", "x-fal-object-lifecycle")
 MAX_LIFE_SECONDS = 10 * 366 * 86_400

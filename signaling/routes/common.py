@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from signaling.errors import ApiError
+from signaling.rights import Principal, Right, allowed
+from signaling.sessions import HolderFull, Opened, ServerFull
 from signaling.state import AppState, state_of
 from signaling.turn import links
 from stream.live import Live
@@ -79,9 +82,33 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def may_prompt(connection: HTTPConnection) -> bool:
-    """Whether the key of the request may do more than watch."""
-    return bool(getattr(connection.state, "may_prompt", True))
+def who_of(connection: HTTPConnection) -> Principal:
+    """Whose key the request came with."""
+    who = connection.state.who
+    assert isinstance(who, Principal)
+    return who
+
+
+def may(connection: HTTPConnection, right: Right, session_id: str) -> bool:
+    """Whether the request's key may do this to a session."""
+    return allowed(who_of(connection), right, state_of(connection).sessions.owner(session_id))
+
+
+async def begin(connection: HTTPConnection, make: Callable[[str], Awaitable[Opened]]) -> tuple[str, str]:
+    """Begin a session of the request's key; gives its id and the SDP answer.
+
+    Raises:
+        ApiError: 503 or 429, no place.
+        WireError: an offer that cannot be answered.
+    """
+    sessions, who = state_of(connection).sessions, who_of(connection)
+    try:
+        return await sessions.open(make, who.key_id, who.max_jobs)
+    except ServerFull:
+        raise full(f"{sessions.limit} sessions") from None
+    except HolderFull:
+        text = f"this key may have {who.max_jobs} sessions at once"
+        raise ApiError(429, "RATE_LIMITED", text, {"retry-after": "5"}) from None
 
 
 def answered(state: AppState, answer: str, headers: dict[str, str]) -> Response:

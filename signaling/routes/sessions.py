@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from signaling.errors import ApiError
 from signaling.opening import open_session
-from signaling.routes.common import admit, full, media_type, refused, unknown
-from signaling.sessions import ServerFull
+from signaling.rights import Right
+from signaling.routes.common import admit, begin, may, media_type, refused, unknown
 from signaling.state import state_of
 from signaling.turn import ice_servers
 from stream.options import SDP_BYTES, Offer, read_offer
@@ -29,12 +29,7 @@ async def create(request: Request) -> Response:
     try:
         admit(state)
         offer = await _read(request)
-        session_id, answer = await state.sessions.open(
-            lambda session_id: open_session(state, session_id, offer), request.state.key
-        )
-    except ServerFull:
-        outcome("refused").inc()
-        raise full(f"{state.sessions.limit} sessions") from None
+        session_id, answer = await begin(request, lambda session_id: open_session(state, session_id, offer))
     except ApiError:
         outcome("refused").inc()
         raise
@@ -80,8 +75,10 @@ async def ice(request: Request) -> Response:
 
 
 async def listing(request: Request) -> Response:
-    """Every session that runs."""
-    return JSONResponse({"sessions": [peer.snapshot() for peer in state_of(request).sessions.peers()]})
+    """Every session that runs and that the key may watch."""
+    peers = state_of(request).sessions.peers()
+    shown = [peer.snapshot() for peer in peers if may(request, Right.WATCH, peer.session_id)]
+    return JSONResponse({"sessions": shown})
 
 
 async def show(request: Request) -> Response:

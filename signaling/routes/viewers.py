@@ -10,13 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from signaling.errors import ApiError
+from signaling.rights import Right
 from signaling.routes.common import (
     admit,
     answered,
     describe_endpoint,
     full,
     live_of,
-    may_prompt,
+    may,
     media_type,
     read_sdp,
     refused,
@@ -51,7 +52,7 @@ async def page(request: Request) -> Response:
     state, live = state_of(request), live_of(request)
     admit(state)
     offer = await _read(request)
-    options = offer.options
+    options, may_prompt = offer.options, may(request, Right.PROMPT, live.session_id)
     viewer_id, answer = await _open(
         state,
         live,
@@ -61,7 +62,7 @@ async def page(request: Request) -> Response:
             live,
             reach(state.settings),
             codec=options.codec,
-            may_prompt=may_prompt(request),
+            may_prompt=may_prompt,
             binary=options.binary,
         ),
     )
@@ -71,7 +72,7 @@ async def page(request: Request) -> Response:
         "sdp": answer,
         "type": "answer",
         "protocol": PROTOCOL,
-        "may_prompt": may_prompt(request),
+        "may_prompt": may_prompt,
         "ice_servers": ice_servers(state.settings),
     }
     location = f"/sessions/{live.session_id}/viewers/{viewer_id}"

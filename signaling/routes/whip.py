@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from signaling.errors import ApiError
 from signaling.opening import open_lane
-from signaling.routes.common import admit, answered, describe_endpoint, full, read_sdp, refused, unknown
-from signaling.sessions import Opened, ServerFull
+from signaling.routes.common import admit, answered, begin, describe_endpoint, read_sdp, refused, unknown
+from signaling.sessions import Opened
 from signaling.state import AppState, state_of
 from signaling.turn import reach
 from stream.options import SDP_BYTES
@@ -34,11 +34,7 @@ async def publish(request: Request) -> Response:
     if state.sessions.live(name) is not None or name in state.sources.cameras:
         raise ApiError(409, "NAME_TAKEN", f"{name!r} is being published, or is a camera's name")
     try:
-        session_id, answer = await state.sessions.open(
-            lambda session_id: _open(state, session_id, name, sdp), request.state.key
-        )
-    except ServerFull:
-        raise full(f"{state.sessions.limit} sessions") from None
+        session_id, answer = await begin(request, lambda session_id: _open(state, session_id, name, sdp))
     except WireError as error:
         raise refused(error) from None
     headers = {"location": f"/whip/{name}/{session_id}", "etag": f'"{session_id}"'}

@@ -12,13 +12,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from checkpoint import Checkpoint
 from signaling_service import Camera
 
 from signaling.cli import main
-from signaling.serve import listen
+from signaling.command import CommandError
+from signaling.fal.settings import FalSettings
+from signaling.serve import demand_key, listen
 from signaling.settings import Settings
 from stream.client import LiveClient
 
@@ -117,10 +120,24 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--port" in error
 
 
-def test_an_open_door_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_door_is_refused_until_there_is_a_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("LIVEMASK_API_KEYS", raising=False)
-    assert main(["serve", "--host", "0.0.0.0"]) == 2
-    assert "LIVEMASK_API_KEYS" in capsys.readouterr().err
+    data = ["--data-dir", str(tmp_path)]
+    assert main(["serve", "--host", "0.0.0.0", *data]) == 2
+    refusal = capsys.readouterr().err
+    assert "livemask keys create" in refusal
+    assert "LIVEMASK_API_KEYS" in refusal
+    settings, fal = Settings(host="0.0.0.0"), FalSettings(tmp_path)
+    assert main(["keys", *data, "create", "--scopes", "admin"]) == 0
+    key_id = capsys.readouterr().out.partition(":")[0]
+    demand_key(settings, fal)
+    assert main(["keys", *data, "revoke", key_id]) == 0
+    with pytest.raises(CommandError):
+        demand_key(settings, fal)
+    demand_key(Settings(), fal)
+    demand_key(Settings(host="0.0.0.0", api_keys=("k" * 16,)), fal)
 
 
 def test_listening_over_ipv6() -> None:

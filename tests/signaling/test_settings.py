@@ -32,14 +32,22 @@ def test_lists_are_comma_separated_and_empty_means_default() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "camera.example"])
 def test_reachable_from_the_network_needs_a_key(host: str) -> None:
-    with pytest.raises(SettingsError, match="LIVEMASK_API_KEYS"):
-        read(["--host", host], {})
-    assert not read(["--host", host], {"LIVEMASK_API_KEYS": KEY}).loopback
+    settings = read(["--host", host], {})
+    assert not settings.loopback
+    assert settings.keys_required
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback_needs_none(host: str) -> None:
+def test_loopback_needs_none_until_there_is_one(host: str) -> None:
     assert read(["--host", host], {}).loopback
+    assert not read(["--host", host], {}).keys_required
+    assert read(["--host", host], {"LIVEMASK_API_KEYS": KEY}).keys_required
+
+
+def test_a_key_to_watch_is_no_use_where_everybody_may_do_everything() -> None:
+    with pytest.raises(SettingsError, match="view_keys"):
+        read(["--view-keys", KEY], {})
+    assert read(["--view-keys", KEY, "--host", "0.0.0.0"], {}).view_keys == (KEY,)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_fal_input_object_as_it_is() -> None:
         '"box_prompts":[],"apply_mask":true,"boundingbox_zip":false}'
     )
     checked = read_prompt_message(message)
-    assert checked.engine_prompts(100, 50, None) == (Points(7, (Point(0.5, 0.5, True),), False, 0),)
+    assert checked.engine_prompts(100, 50, None) == (Points(7, (Point(0.5, 0.5, True),), False, 0, True),)
     assert checked.view == ViewChange(apply_mask=True)
 
 

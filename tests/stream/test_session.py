@@ -252,6 +252,30 @@ async def test_a_frame_kept_no_more_is_refused_or_taken_for_the_newest() -> None
     ]
 
 
+async def test_the_documented_default_of_frame_index_never_expires() -> None:
+    """fal's documents give 0; the first frame is meant while it is kept, the newest one after."""
+    async with running(ColourEngine(kept=3)) as stage:
+
+        async def show(first: int, last: int) -> None:
+            for i in range(first, last + 1):
+                stage.source.show(i)
+                await stage.kept.until(i + 1)
+
+        def click(object_id: int, frame_index: int) -> asyncio.Future[Ack]:
+            return stage.say(prompts=[{"x": 10, "y": 40, "object_id": object_id, "frame_index": frame_index}])
+
+        await show(0, 1)
+        early = click(1, 0)
+        await show(2, 5)
+        late = [click(2, 0), stage.click(3, (10, 40), frame_index=0)]
+        expired = click(4, 1)
+        await show(6, 6)
+        assert await refusal(expired) == "FRAME_EXPIRED"
+        first, *others = await asyncio.wait_for(asyncio.gather(early, *late), 20)
+    assert (first.applied_frame_index, first.reanchored) == (0, False)
+    assert [(ack.applied_frame_index, ack.reanchored) for ack in others] == [(6, True), (6, True)]
+
+
 async def test_a_preview_shows_the_frame_seen_before_anything_is_done() -> None:
     scene = Scene(speed=20)
     async with running(scene=scene) as stage:

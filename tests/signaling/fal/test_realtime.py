@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engine.masks import fal_rle_to_mask
+from web import Web
 
 APP = "fal-ai/sam-3/video-rle"
 CLICK = {"x": 40, "y": 50, "label": 1, "object_id": 1}
@@ -136,6 +137,31 @@ async def test_what_clients_send_besides(socket: ClientConnection) -> None:
     assert (await ask(socket, **message))["frame_index"] == 0
 
 
+async def test_the_documented_default_of_frame_index_means_the_picture_it_comes_with(
+    socket: ClientConnection,
+) -> None:
+    for index in range(3):
+        assert (await ask(socket, image_bytes=jpeg(4 * index)))["frame_index"] == index
+    point = {**CLICK, "frame_index": 0}
+    out = await ask(socket, image_bytes=jpeg(12), prompts=[point], frame_index=0)
+    assert [entry["object_id"] for entry in out["metadata"]] == [1]
+    assert out["rle"][0]
+
+
+async def test_a_picture_by_its_address(server: Server, socket: ClientConnection, picture: Path) -> None:
+    """From the web, and from this server's own storage; nothing of it stays."""
+    inline = await ask(socket, image_bytes=jpeg(), prompts=[CLICK])
+    with Web() as web:
+        out = await ask(socket, image_url=web.serve("/x.jpg", jpeg()), reset=True, prompts=[CLICK])
+        assert out["rle"] == inline["rle"]
+        web.serve("/large.jpg", b"", Content_Length=str(1 << 30))
+        refused = await ask(socket, image_url=f"{web.url}/large.jpg")
+        assert (refused["error"], "larger" in refused["reason"]) == ("INVALID_INPUT", True)
+    stored = await asyncio.to_thread(upload, server, picture, "image/jpeg")
+    assert (await ask(socket, image_url=stored, reset=True, prompts=[CLICK]))["rle"] == inline["rle"]
+    assert not list((server.data_dir / "work" / "pictures").iterdir())
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [
@@ -144,7 +170,9 @@ async def test_what_clients_send_besides(socket: ClientConnection) -> None:
         (msgpack.packb([1]), "BAD_ENCODING"),
         (msgpack.packb("text"), "BAD_ENCODING"),
         (msgpack.packb({"image_bytes": {}}), "INVALID_INPUT"),
-        (msgpack.packb({"image_url": "https://example.org/x.jpg"}), "INVALID_INPUT"),
+        (msgpack.packb({"image_url": "file:///etc/passwd"}), "INVALID_INPUT"),
+        (msgpack.packb({"image_url": "http://169.254.169.254/x.jpg"}), "INVALID_INPUT"),
+        (msgpack.packb({"image_url": "data:image/jpeg,x"}), "INVALID_INPUT"),
         (msgpack.packb({}), "INVALID_INPUT"),
         (msgpack.packb({"prompts": [CLICK]}), "INVALID_INPUT"),
         (msgpack.packb({"image_bytes": b"GIF89a"}), "BAD_IMAGE"),

@@ -107,14 +107,13 @@ def test_kill_in_the_middle(tiny_checkpoint: Any, tmp_path: Path) -> None:
 
 
 def test_a_second_server_on_the_same_data_is_refused_in_one_line(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("LIVEMASK_FAL_DATA_DIR", str(server.data_dir))
     before = signal.getsignal(signal.SIGTERM)
     try:
-        assert main(["serve", "--port", "0"]) == 2
+        assert main(["serve", "--port", "0", "--data-dir", str(server.data_dir)]) == 2
     finally:
         signal.signal(signal.SIGTERM, before)
     (line,) = capsys.readouterr().err.splitlines()
-    assert "is used by another server" in line
-    assert "LIVEMASK_FAL_DATA_DIR" in line
+    assert f"{server.data_dir} is used by another server (process {os.getpid()})" in line
+    assert "--data-dir" in line
