@@ -189,7 +189,7 @@ async def test_stun_and_turn_come_in_link_headers(tiny_model: Model, tmp_path: P
 
 
 async def test_what_is_not_supported_is_refused_and_ends_nothing(tiny_model: Model) -> None:
-    """RFC 9725 sections 4.2 (other methods), 4.3 (trickle, restart), 4.7 (the token goes with each request)."""
+    """RFC 9725 sections 4.2 (other methods), 4.3 (trickle, restart) and 4.7 (each request has the token)."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     sdp, key = await offered(connection), {"authorization": f"Bearer {KEY}"}
     fragment = {"content-type": "application/trickle-ice-sdpfrag"}
