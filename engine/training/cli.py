@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--exclude", default="", help="file stems below --data to hold out, comma separated")
     parser.add_argument("--cutouts", type=Path, help="real objects as made by engine.training.cutouts")
-    parser.add_argument("--stills", type=Path, help="pictures with masks as made by engine.training.cutouts")
+    parser.add_argument("--reels", type=Path, help="pictures with masks as made by engine.training.cutouts")
     parser.add_argument("--stages", default="still,video,full,long", help="e.g. still:1200,video:8000")
     parser.add_argument("--init", type=Path, help="weights (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)
@@ -90,7 +90,7 @@ def _material(arguments: argparse.Namespace) -> Material:
     from engine.training.material import gather
 
     exclude = [stem for stem in arguments.exclude.split(",") if stem]
-    return gather(arguments.data, exclude, arguments.cutouts, arguments.stills, arguments.seed)
+    return gather(arguments.data, exclude, arguments.cutouts, arguments.reels, arguments.seed)
 
 
 def _device(name: str) -> torch.device:

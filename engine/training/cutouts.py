@@ -2,15 +2,16 @@
 
     python -m engine.training.cutouts FOLDER --marks engine/training/data/marked_objects.json --out runs/real
 
-Writes `cutouts.pt`, uint8 RGBA sprites [C, 4, 128, 128], and `stills.pt`, whole pictures with the mask of one
-object each. Needs opencv, as training does. GrabCut: Rother, Kolmogorov, Blake, SIGGRAPH 2004.
+Writes `cutouts.pt`, uint8 RGBA sprites [C, 4, 128, 128], and `reels.pt`, runs of whole pictures with the mask
+of one object each, as far as the mark can be carried along the video. Needs opencv, as training does.
+GrabCut: Rother, Kolmogorov, Blake, SIGGRAPH 2004.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from engine.training.carry import carry
 from engine.training.footage import Image, find_clip, play
+from engine.training.outline import Bool, tidy
 from engine.training.textures import PICTURE
 
 MARKS = Path(__file__).parent / "data" / "marked_objects.json"
@@ -29,7 +31,6 @@ SIDE = 128
 MARGIN = 4  # transparent pixels around a sprite, so that it can be warped without a hard border
 WORKING_SIDE = 480  # GrabCut runs on crops of at most this size: its time grows faster than the area
 
-Bool = NDArray[np.bool_]
 Line = tuple[int, ...]
 
 
@@ -129,22 +130,6 @@ def _trimap(shape: tuple[int, ...], mark: Mark, origin: tuple[int, int], scale: 
     return trimap
 
 
-def tidy(mask: Bool, keep: float = 0.04) -> Bool:
-    """Without crumbs, pinholes and ragged pixels; separate parts stay when at least `keep` of the largest."""
-    smooth = cv2.medianBlur(mask.astype(np.uint8), 5).astype(np.bool_)
-    kept = _without_small(smooth, keep)
-    return ~_without_small(~kept, 0.002)
-
-
-def _without_small(mask: Bool, keep: float) -> Bool:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    if count <= 1:
-        return mask
-    area = stats[:, cv2.CC_STAT_AREA].copy()
-    area[0] = 0
-    return np.isin(labels, np.flatnonzero(area >= keep * area.max())) & mask
-
-
 def sprite(rgb: Image, mask: Bool) -> Image:
     """RGBA [4, 128, 128]: the object at its aspect in the middle, soft edge, its own colours bled outwards.
 
@@ -171,68 +156,81 @@ def sprite(rgb: Image, mask: Bool) -> Image:
     return np.dstack((bled, whole[..., 3])).transpose(2, 0, 1).astype(np.uint8)
 
 
-def still(rgb: Image, mask: Bool) -> tuple[Image, Bool]:
-    """The picture [3, 288, 512] and the mask [288, 512] at the size that training keeps pictures."""
-    height, width = PICTURE
-    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    cover = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(small.transpose(2, 0, 1)), cover > 0.5
-
-
-def marked_frames(folder: Path, marks: Sequence[Mark]) -> Iterator[tuple[Mark, Image]]:
-    """Every mark with its frame, RGB, clip by clip; a clip is any video below `folder` with that stem.
+def marked_clips(folder: Path, marks: Sequence[Mark]) -> Iterator[tuple[list[Mark], list[Image]]]:
+    """Clip by clip: its marks, and its frames, RGB; a clip is any video below `folder` with that stem.
 
     Raises:
         FileNotFoundError: a clip or a frame is missing.
     """
     for clip in dict.fromkeys(mark.clip for mark in marks):
         path = find_clip(folder, clip)
+        frames = list(play(path))
         wanted = [mark for mark in marks if mark.clip == clip]
-        frames = read_frames(path, {mark.frame for mark in wanted})
-        for mark in wanted:
-            yield mark, frames[mark.frame]
+        missing = [mark.frame for mark in wanted if mark.frame >= len(frames)]
+        if missing:
+            raise FileNotFoundError(f"{path} has no frame {min(missing)}, it has {len(frames)}")
+        yield wanted, frames
 
 
-def read_frames(path: Path, indices: set[int]) -> dict[int, Image]:
-    """Frames of a video by number, RGB uint8 [H, W, 3].
+@dataclass(frozen=True, slots=True)
+class Reel:
+    """One object on consecutive pictures: uint8 [T, 3, 288, 512] and its masks, bool [T, 288, 512]."""
 
-    Raises:
-        FileNotFoundError: the video has fewer frames.
+    frames: NDArray[np.uint8]
+    masks: Bool
+
+
+def reel(frames: Sequence[Image], at: int, mask: Bool) -> Reel:
+    """The run of pictures around `at` on which the object can be followed.
+
+    Args:
+        frames: uint8 [288, 512, 3], the size that training keeps pictures at.
+        mask: bool [288, 512] on frame `at`.
     """
-    frames: dict[int, Image] = {}
-    for i, rgb in enumerate(play(path)):
-        if i in indices:
-            frames[i] = rgb
-        if len(frames) == len(indices):
-            return frames
-    raise FileNotFoundError(f"{path} has no frame {min(indices - frames.keys())}")
+    run = carry(frames, at, mask)
+    pictures = np.stack([frames[i].transpose(2, 0, 1) for i, _ in run])
+    return Reel(pictures, np.stack([mask for _, mask in run]))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was cut out: sprites uint8 [C, 4, 128, 128]; pictures uint8 [N, 3, 288, 512], masks bool."""
+    """What was cut out: sprites uint8 [C, 4, 128, 128], and objects in motion."""
 
-    sprites: Tensor
-    frames: Tensor
-    masks: Tensor
+    sprites: Sequence[Image]
+    reels: Sequence[Reel]
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.reels)} objects on {sum(len(reel.frames) for reel in self.reels)} pictures"
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save(self.sprites, folder / "cutouts.pt")
-        torch.save({"frames": self.frames, "masks": self.masks}, folder / "stills.pt")
+        torch.save(torch.from_numpy(np.stack(self.sprites)), folder / "cutouts.pt")
+        pile = {
+            "frames": torch.from_numpy(np.concatenate([reel.frames for reel in self.reels])),
+            "masks": torch.from_numpy(np.concatenate([reel.masks for reel in self.reels])),
+            "lengths": torch.tensor([len(reel.frames) for reel in self.reels]),
+        }
+        torch.save(pile, folder / "reels.pt")
 
 
-def cut(pairs: Iterator[tuple[Mark, Image]]) -> Found:
-    """Everything marked, cut out; pictures of parts are left out of the stills."""
-    sprites, frames, masks = [], [], []
-    for mark, rgb in pairs:
-        mask = grab(rgb, mark)
-        sprites.append(sprite(rgb, mask))
-        if not mark.part:
-            frame, cover = still(rgb, mask)
-            frames.append(frame)
-            masks.append(cover)
-    return Found(*(torch.from_numpy(np.stack(items)) for items in (sprites, frames, masks)))
+def cut(clips: Iterable[tuple[Sequence[Mark], Sequence[Image]]]) -> Found:
+    """Everything marked, cut out; parts of things give sprites only."""
+    sprites, reels = [], []
+    for marks, frames in clips:
+        small = [shrink(frame) for frame in frames]
+        for mark in marks:
+            mask = grab(frames[mark.frame], mark)
+            sprites.append(sprite(frames[mark.frame], mask))
+            if not mark.part:
+                cover = cv2.resize(mask.astype(np.float32), PICTURE[::-1], interpolation=cv2.INTER_AREA)
+                reels.append(reel(small, mark.frame, cover > 0.5))
+    return Found(sprites, reels)
+
+
+def shrink(rgb: Image) -> Image:
+    """The picture at the size that training keeps, uint8 [288, 512, 3]."""
+    return np.asarray(cv2.resize(rgb, PICTURE[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -241,9 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--marks", type=Path, default=MARKS)
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     options = parser.parse_args(arguments)
-    found = cut(marked_frames(options.folder, load_marks(options.marks)))
+    found = cut(marked_clips(options.folder, load_marks(options.marks)))
     found.save(options.out)
-    print(f"{options.out}: {len(found.sprites)} cut-outs, {len(found.frames)} pictures with masks")
+    print(f"{options.out}: {len(found.sprites)} cut-outs, {found.summary}")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from engine.training.cutouts import Bool, Found, sprite, tidy
+from engine.training.cutouts import Found, reel, sprite
 from engine.training.footage import Image, play
 from engine.training.motion import Flow, flow, own_motion
+from engine.training.outline import Bool, overlap, redraw, tidy
 from engine.training.textures import PICTURE, VIDEOS
 
 
@@ -66,8 +66,8 @@ MOTION = Trust(core=0.14, outline=0.45, contrast=8.0)  # flow bleeds over edges 
 COLOUR = Trust(core=0.06, outline=0.7, contrast=22.0)
 
 
-def discover(frames: Sequence[Image], rules: Rules) -> Iterator[tuple[Image, Bool]]:
-    """Pictures with one object each, from consecutive frames [288, 512, 3] of one video."""
+def discover(frames: Sequence[Image], rules: Rules) -> Iterator[tuple[int, Bool]]:
+    """Frame indices with the mask of one object each, from consecutive frames [288, 512, 3] of a video."""
     reach = rules.reach
     known: list[Bool] = []
     for at in range(2 * reach, len(frames) - 2 * reach, rules.step):
@@ -76,12 +76,12 @@ def discover(frames: Sequence[Image], rules: Rules) -> Iterator[tuple[Image, Boo
         found = [(region, MOTION) for region in moving(now, forth, back, rules)]
         found += [(region, COLOUR) for region in coloured(before, now, after, (back, forth), rules)]
         for region, trust in found:
-            mask = outline(now, region, trust.core)
-            if _iou(mask, region) < trust.outline or _contrast(now, mask) < trust.contrast:
+            mask = redraw(now, region, trust.core)
+            if overlap(mask, region) < trust.outline or _contrast(now, mask) < trust.contrast:
                 continue
-            if _plausible(mask, rules) and all(_iou(mask, other) < 0.5 for other in known):
+            if _plausible(mask, rules) and all(overlap(mask, other) < 0.5 for other in known):
                 known.append(mask)  # a still thing is taken once in a clip
-                yield now, mask
+                yield at, mask
 
 
 def moving(picture: Image, forth: Flow, back: Flow, rules: Rules) -> list[Bool]:
@@ -120,33 +120,6 @@ def segments(picture: Image) -> NDArray[np.int32]:
     return np.asarray(graph.processImage(smooth), np.int32)
 
 
-def outline(picture: Image, region: Bool, core_depth: float) -> Bool:
-    """The region's outline drawn again by GrabCut, its core and its surroundings given.
-
-    Args:
-        core_depth: how deep inside the region, in square roots of its area, it is sure.
-    """
-    root = np.sqrt(region.sum())
-    inner, outer = (_disc(depth * root) for depth in (core_depth, 0.06))
-    core, reach = (
-        cv2.erode(region.astype(np.uint8), inner) > 0,
-        cv2.dilate(region.astype(np.uint8), outer) > 0,
-    )
-    trimap = np.where(region, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[~reach], trimap[core] = cv2.GC_BGD, cv2.GC_FGD
-    if not core.any():
-        return np.zeros_like(region)
-    cv2.setRNGSeed(0)
-    bgr, models = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (np.zeros((1, 65)), np.zeros((1, 65)))
-    cv2.grabCut(bgr, trimap, (0, 0, 1, 1), *models, 4, cv2.GC_INIT_WITH_MASK)
-    return tidy(np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), keep=0.5)
-
-
-def _disc(radius: float) -> NDArray[np.uint8]:
-    side = max(3, 2 * round(radius) + 1)
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
-
-
 def _again(region: Bool, motion: Flow, there: NDArray[np.int32]) -> float:
     """IoU of the region, carried by the flow, with the segment that it mostly lands on."""
     height, width = region.shape
@@ -158,7 +131,7 @@ def _again(region: Bool, motion: Flow, there: NDArray[np.int32]) -> float:
     carried = np.zeros_like(region)
     carried[moved[seen, 1], moved[seen, 0]] = True
     label = np.bincount(there[carried]).argmax()
-    return _iou(carried, there == label)
+    return overlap(carried, there == label)
 
 
 def _contrast(picture: Image, mask: Bool) -> float:
@@ -202,10 +175,6 @@ def _components(mask: Bool) -> Iterator[Bool]:
         yield labels == label
 
 
-def _iou(a: Bool, b: Bool) -> float:
-    return float((a & b).sum() / max(1, (a | b).sum()))
-
-
 def search(folder: Path, exclude: Iterable[str], rules: Rules) -> Found:
     """Everything found in the videos below `folder`, but for those whose stems are in `exclude`.
 
@@ -214,14 +183,15 @@ def search(folder: Path, exclude: Iterable[str], rules: Rules) -> Found:
     """
     banned = set(exclude)
     paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in VIDEOS and p.stem not in banned]
-    pairs = [pair for path in paths for pair in discover(list(play(path, PICTURE)), rules)]
-    if not pairs:
+    sprites, reels = [], []
+    for path in paths:
+        frames = list(play(path, PICTURE))
+        for at, mask in discover(frames, rules):
+            sprites.append(sprite(frames[at], mask))
+            reels.append(reel(frames, at, mask))
+    if not reels:
         raise FileNotFoundError(f"no object found in the {len(paths)} videos below {folder}")
-    return Found(
-        torch.from_numpy(np.stack([sprite(rgb, mask) for rgb, mask in pairs])),
-        torch.from_numpy(np.stack([rgb.transpose(2, 0, 1) for rgb, _ in pairs])),
-        torch.from_numpy(np.stack([mask for _, mask in pairs])),
-    )
+    return Found(sprites, reels)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -233,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     found = search(options.folder, options.exclude.split(","), Rules(step=options.every))
     found.save(options.out)
-    print(f"{options.out}: {len(found.sprites)} objects found")
+    print(f"{options.out}: {found.summary}")
 
 
 if __name__ == "__main__":

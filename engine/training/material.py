@@ -1,4 +1,4 @@
-"""All that a run learns from: pictures, real cut-outs, and whole pictures with one object marked."""
+"""All that a run learns from: pictures, real cut-outs, and real runs of pictures with one object marked."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from engine.types import EngineError
 
 
 @dataclass(frozen=True, slots=True)
-class Stills:
-    """Real pictures uint8 [N, 3, 288, 512] with the mask of one object each, bool [N, 288, 512]."""
+class Reels:
+    """Real pictures uint8 [N, 3, 288, 512] with the mask of one object each, bool [N, 288, 512].
+
+    `runs` are (start, length) of consecutive video frames with the same object; a length of 1 is a still.
+    """
 
     frames: Tensor
     masks: Tensor
+    runs: tuple[tuple[int, int], ...]
 
-    def to(self, device: torch.device) -> Stills:
-        return Stills(self.frames.to(device), self.masks.to(device))
+    def to(self, device: torch.device) -> Reels:
+        return Reels(self.frames.to(device), self.masks.to(device), self.runs)
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """`cutouts` are uint8 RGBA [C, 4, 128, 128]; either of `cutouts` and `stills` may be absent."""
+    """`cutouts` are uint8 RGBA [C, 4, 128, 128]; either of `cutouts` and `reels` may be absent."""
 
     pictures: Pictures
     cutouts: Tensor | None = None
-    stills: Stills | None = None
+    reels: Reels | None = None
 
     def to(self, device: torch.device) -> Material:
         cutouts = None if self.cutouts is None else self.cutouts.to(device)
-        stills = (
-            None
-            if self.stills is None
-            else Stills(self.stills.frames.to(device), self.stills.masks.to(device))
-        )
-        return Material(self.pictures.to(device), cutouts, stills)
+        reels = None if self.reels is None else self.reels.to(device)
+        return Material(self.pictures.to(device), cutouts, reels)
 
 
 def gather(
-    folder: Path | None, exclude: Sequence[str], cutouts: Path | None, stills: Path | None, seed: int
+    folder: Path | None, exclude: Sequence[str], cutouts: Path | None, reels: Path | None, seed: int
 ) -> Material:
     """Read what there is; procedural pictures are always among it.
 
@@ -55,7 +55,7 @@ def gather(
         if folder is not None:
             pictures = join(load_pictures(folder, 3, exclude), pictures)
         real = None if cutouts is None else _sprites(cutouts)
-        marked = None if stills is None else _stills(stills)
+        marked = None if reels is None else load_reels(reels)
     except (OSError, ValueError) as error:
         raise EngineError("BAD_MATERIAL", str(error)) from error
     return Material(pictures, real, marked)
@@ -68,8 +68,17 @@ def _sprites(path: Path) -> Tensor:
     return sprites
 
 
-def _stills(path: Path) -> Stills:
+def load_reels(path: Path) -> Reels:
+    """Read what `engine.training.cutouts` or `discover` wrote.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
     found = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(found, dict) or not {"frames", "masks"} <= found.keys():
-        raise ValueError(f"{path}: expected stills, a dict of uint8 `frames` and bool `masks`")
-    return Stills(found["frames"], found["masks"])
+    if not isinstance(found, dict) or not {"frames", "masks", "lengths"} <= found.keys():
+        raise ValueError(
+            f"{path}: expected reels, a dict of uint8 `frames`, bool `masks` and their `lengths`"
+        )
+    lengths = found["lengths"].tolist()
+    starts = [sum(lengths[:k]) for k in range(len(lengths))]
+    return Reels(found["frames"], found["masks"], tuple(zip(starts, lengths, strict=True)))

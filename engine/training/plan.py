@@ -31,7 +31,7 @@ class Stage:
     clicks: float = 0.25
     correct: float = 0.0
     leave: float = 0.2
-    speed: float = 0.09
+    speed: float = 0.35
     balance: tuple[float, float] = (0.0, 0.0)
     told: float = 1.0
     freeze: bool = False
@@ -41,7 +41,7 @@ STAGES: dict[str, Stage] = {
     "still": Stage("still", 1500, 8, 1, 192, first=(0.5, 0.5, 0.0), leave=0.0, balance=(1.0, 0.3)),
     "video": Stage("video", 12000, 2, 4, 192, correct=0.15, balance=(0.3, 0.0)),
     "full": Stage("full", 4000, 1, 8, 256, correct=0.2, leave=0.3, told=0.5, freeze=True),
-    "long": Stage("long", 3000, 1, 16, 256, correct=0.2, leave=0.4, speed=0.07, told=0.3, freeze=True),
+    "long": Stage("long", 3000, 1, 16, 256, correct=0.2, leave=0.4, speed=0.25, told=0.3, freeze=True),
 }
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.training.material import Material
+from engine.training.material import Material, Reels
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures
 
@@ -36,12 +36,12 @@ class SceneConfig:
 
     size: int = 256
     frames: int = 4
-    speed: float = 0.09
+    speed: float = 0.35
     pace: float = 1.0  # time that passes per frame; under 1 everything is slower
     leave: float = 0.2  # share of objects that go out of the picture, and come back if there is time
     twin: float = 0.25  # share of clips with a distractor dressed like an object
     wobble: float = 0.4  # share of sprites that deform
-    stills: float = 0.25  # share of clips over a marked still, where there are any
+    reels: float = 0.35  # share of clips over a reel with a marked object, where there are any
 
 
 def make_clips(
@@ -49,7 +49,7 @@ def make_clips(
 ) -> Clips:
     """Render `batch` clips on the device that the material is on.
 
-    Where the background is a marked still, the marked thing takes the place of the first object.
+    Where the background is a marked reel, the marked thing takes the place of the first object.
     """
     device = material.pictures.data.device
     frames = config.frames
@@ -124,7 +124,7 @@ def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
 
     t = torch.arange(frames)[None, None].float() * config.pace
     heading = rand(count, 1) * 2 * math.pi
-    speed = rand(count, 1) ** 1.5 * config.speed
+    speed = rand(count, 1) ** 3 * config.speed  # most things amble, a few dart
     start = (rand(count, 2) * 2 - 1) * 0.75
     sway = 0.05 * rand(count, 1) * (t * (0.2 + rand(count, 1)) + heading).sin()
     middle = rand(count, 1) * span
@@ -134,8 +134,10 @@ def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
     gone = ((t - (0.35 + 0.5 * rand(count, 1)) * span).abs() < 0.22 * span).float()
     reach = torch.where(rand(count, 1) < 0.5, 2.2, -2.2) * F.avg_pool1d(gone, 3, 1, 1)
     sideways = rand(count, 1) < 0.5
-    x = x + reach * away * sideways
-    y = y + reach * away * ~sideways
+    back = (gone.cumsum(-1) > 0) * (gone == 0) * away  # it may come back at another place
+    elsewhere = (rand(count, 2) * 2 - 1) * 0.8 * (rand(count, 1) < 0.6)
+    x = x + reach * away * sideways + back * elsewhere[..., :1]
+    y = y + reach * away * ~sideways + back * elsewhere[..., 1:]
     size = 0.12 + 0.55 * rand(count, 1) ** 1.5
     size[:, OBJECTS:] *= 1.2
     zoom = ((rand(count, 1) - 0.5) * 0.06 * t).exp()
@@ -176,27 +178,29 @@ def _grids(poses: Tensor, config: SceneConfig, g: torch.Generator, device: torch
 def _backgrounds(
     material: Material, batch: int, config: SceneConfig, g: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures [B * T, 3, S, S], owners int8 [B * T, S, S] and which clips [B] stand on a marked still.
+    """Pictures [B * T, 3, S, S], owners int8 [B * T, S, S] and which clips [B] show a marked object.
 
     The others stand on a run of real video, or on a still under a moving camera.
     """
     frames, device, size = config.frames, material.pictures.data.device, config.size
-    index = torch.stack([_run(material.pictures, frames, g) for _ in range(batch)])
-    source = material.pictures.data[index.flatten().to(device)]
-    mask = torch.zeros(batch * frames, 1, *PICTURE, device=device)
+    source = torch.empty(batch, frames, 3, *PICTURE, device=device)
+    mask = torch.zeros(batch, frames, 1, *PICTURE, device=device)
     marked = torch.zeros(batch, dtype=torch.bool)
-    if material.stills is not None:
-        marked = torch.rand(batch, generator=g) < config.stills
-        which = torch.randint(len(material.stills.frames), (batch,), generator=g)
-        rows = marked.repeat_interleave(frames).to(device)
-        chosen = which[marked].repeat_interleave(frames).to(device)
-        source[rows] = material.stills.frames[chosen]
-        mask[rows] = material.stills.masks[chosen, None].float()
+    if material.reels is not None:
+        marked = torch.rand(batch, generator=g) < config.reels
+    for b in range(batch):
+        if material.reels is not None and marked[b]:
+            index = _reel(material.reels, frames, g).to(device)
+            source[b], mask[b, :, 0] = material.reels.frames[index], material.reels.masks[index]
+        else:
+            source[b] = material.pictures.data[_run(material.pictures, frames, g).to(device)]
     theta = _camera_path(batch, config, g)
     grid = F.affine_grid(theta.to(device), [batch * frames, 3, size, size], align_corners=False)
-    picture = F.grid_sample(source.float() / 255, grid, padding_mode="reflection", align_corners=False)
-    owner = F.grid_sample(mask, grid, padding_mode="reflection", align_corners=False)[:, 0] > 0.5
-    return picture, owner.to(torch.int8), marked
+    picture, owner = (
+        F.grid_sample(x.flatten(0, 1), grid, padding_mode="reflection", align_corners=False)
+        for x in (source / 255, mask)
+    )
+    return picture, (owner[:, 0] > 0.5).to(torch.int8), marked
 
 
 def _camera_path(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
@@ -206,7 +210,8 @@ def _camera_path(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
     zoom = 0.45 + 0.5 * torch.rand(batch, 1, generator=g)
     t = torch.arange(frames)[None].float() * config.pace
     shake = torch.randn(2, batch, frames, generator=g) * 0.004
-    drift = torch.randn(2, batch, 1, generator=g) * 0.02 * t + shake
+    pan = torch.where(torch.rand(batch, 1, generator=g) < 0.3, 0.08, 0.02)
+    drift = torch.randn(2, batch, 1, generator=g) * pan * t + shake
     centre = (torch.rand(2, batch, 1, generator=g) * 2 - 1) * (1 - zoom)
     roll = torch.randn(batch, 1, generator=g) * 0.01 * t
     zooms = zoom * (1 + torch.randn(batch, 1, generator=g) * 0.01 * t)
@@ -226,6 +231,16 @@ def _run(pictures: Pictures, frames: int, g: torch.Generator) -> Tensor:
     skip = min(int(torch.randint(1, 4, (1,), generator=g)), max(0, (length - 1) // max(1, frames - 1)))
     first = start + int(torch.randint(length - skip * (frames - 1), (1,), generator=g))
     return first + skip * torch.arange(frames)
+
+
+def _reel(reels: Reels, frames: int, g: torch.Generator) -> Tensor:
+    """Indices of `frames` pictures of one marked object: every nth of a run, either way, or one repeated."""
+    start, length = reels.runs[int(torch.randint(len(reels.runs), (1,), generator=g))]
+    most = (length - 1) // max(1, frames - 1)
+    skip = min(int(torch.randint(6, (1,), generator=g)), most)
+    first = int(torch.randint(length - skip * (frames - 1), (1,), generator=g))
+    forth = start + first + skip * torch.arange(frames)
+    return forth if torch.rand((), generator=g) < 0.5 else forth.flip(0)
 
 
 def _camera(images: Tensor, pace: float, g: torch.Generator) -> Tensor:

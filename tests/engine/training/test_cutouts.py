@@ -1,25 +1,35 @@
-"""Objects cut out of frames: outline, sprite, still picture, files."""
+"""Objects cut out of frames: outline, sprite, run of pictures, files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from crossing import HEIGHT, RADIUS, WIDTH, box, centre, frame
 
-from engine.training.cutouts import SIDE, Mark, grab, load_marks, main, read_frames, sprite, still
+from engine.training.cutouts import (
+    SIDE,
+    Mark,
+    cut,
+    grab,
+    load_marks,
+    main,
+    marked_clips,
+    reel,
+    sprite,
+)
+from engine.training.footage import Image
+from engine.training.material import load_reels
+from engine.training.outline import Bool, overlap
 
 
 def mark(t: int, **more: object) -> Mark:
     x0, y0, x1, y1 = box(t)
     return Mark("crossing", t, "disc", (x0 - 5, y0 - 5, x1 + 5, y1 + 5), **more)  # type: ignore[arg-type]
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / (a | b).sum())
 
 
 def test_a_box_around_a_thing_gives_its_outline() -> None:
@@ -66,11 +76,31 @@ def test_an_empty_mask_is_refused() -> None:
         sprite(rgb, np.zeros_like(disc))
 
 
-def test_a_still_has_the_size_of_trainings_pictures() -> None:
-    rgb, disc = frame(4)
-    picture, mask = still(rgb, disc)
-    assert (picture.shape, mask.shape) == ((3, 288, 512), (288, 512))
-    assert mask.mean() == pytest.approx(disc.mean(), rel=0.05)
+def drifting(t: int) -> tuple[Image, Bool]:
+    """A patterned blue disc that drifts over a patterned ground: RGB [288, 512, 3], mask [288, 512]."""
+    noise = np.random.default_rng(3).normal(size=(2, 288, 512)).astype(np.float32)
+    ground, cloth = (cv2.GaussianBlur(n, (0, 0), 3) * 5 for n in noise)
+    y, x = np.mgrid[:288, :512]
+    disc = (x - 150 - 3 * t) ** 2 + (y - 120 - t) ** 2 < 45**2
+    rgb = np.repeat((120 + 40 * ground)[..., None], 3, axis=2)
+    moved = np.roll(cloth, (t, 3 * t), (0, 1))[disc]
+    rgb[disc] = np.stack((30 + 20 * moved, 60 + 30 * moved, 190 + 40 * moved), axis=1)
+    return rgb.clip(0, 255).astype(np.uint8), disc
+
+
+def test_a_mark_is_carried_to_the_frames_around_it() -> None:
+    scenes = [drifting(t) for t in range(12)]
+    found = reel([rgb for rgb, _ in scenes], 5, scenes[5][1])
+    assert found.frames.shape == (12, 3, 288, 512)
+    for (rgb, disc), picture, mask in zip(scenes, found.frames, found.masks, strict=True):
+        assert (picture.transpose(1, 2, 0) == rgb).all()
+        assert overlap(mask, disc) > 0.85
+
+
+def test_what_cannot_be_followed_is_not_carried() -> None:
+    rgb, disc = drifting(0)
+    noise = np.random.default_rng(0).integers(0, 255, rgb.shape, np.uint8)
+    assert len(reel([rgb, drifting(1)[0], noise], 0, disc).frames) == 2
 
 
 def test_a_folder_and_its_marks_become_files(clips: Path, tmp_path: Path) -> None:
@@ -81,11 +111,12 @@ def test_a_folder_and_its_marks_become_files(clips: Path, tmp_path: Path) -> Non
     (tmp_path / "marks.json").write_text(json.dumps(entries))
     main([str(clips), "--marks", str(tmp_path / "marks.json"), "--out", str(tmp_path)])
     sprites = torch.load(tmp_path / "cutouts.pt", weights_only=True)
-    stills = torch.load(tmp_path / "stills.pt", weights_only=True)
+    reels = load_reels(tmp_path / "reels.pt")
     assert (sprites.shape, sprites.dtype) == ((2, 4, SIDE, SIDE), torch.uint8)
-    assert len(stills["frames"]) == len(stills["masks"]) == 1
+    assert len(reels.runs) == 1
+    assert len(reels.frames) == len(reels.masks) >= 1
     area = np.pi * RADIUS**2 / (HEIGHT * WIDTH)
-    assert float(stills["masks"].float().mean()) == pytest.approx(area, rel=0.1)
+    assert float(reels.masks.float().mean()) == pytest.approx(area, rel=0.15)
 
 
 def test_what_is_missing_is_named(clips: Path, tmp_path: Path) -> None:
@@ -93,4 +124,4 @@ def test_what_is_missing_is_named(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"marks\.json: expected entries with clip"):
         load_marks(tmp_path / "marks.json")
     with pytest.raises(FileNotFoundError, match="no frame 99"):
-        read_frames(clips / "crossing.mkv", {99})
+        cut(marked_clips(clips, [mark(99)]))

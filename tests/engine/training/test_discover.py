@@ -11,6 +11,7 @@ from crossing import FRAMES, frame
 
 from engine.training.discover import Rules, discover, main
 from engine.training.footage import play
+from engine.training.material import load_reels
 from engine.training.motion import camera, flow
 from engine.training.textures import PICTURE
 
@@ -42,8 +43,7 @@ def test_the_cameras_motion_is_taken_from_the_flow() -> None:
 def test_a_folder_becomes_files(clips: Path, tmp_path: Path) -> None:
     main([str(clips), "--every", "12", "--out", str(tmp_path)])
     sprites = torch.load(tmp_path / "cutouts.pt", weights_only=True)
-    stills = torch.load(tmp_path / "stills.pt", weights_only=True)
-    assert len(sprites) == len(stills["masks"]) > 0
+    assert len(sprites) == len(load_reels(tmp_path / "reels.pt").runs) > 0
 
 
 def test_nothing_to_search_is_said(clips: Path, tmp_path: Path) -> None:

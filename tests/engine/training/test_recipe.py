@@ -13,7 +13,7 @@ from engine.training import prompts
 from engine.training.export import export, plot
 from engine.training.loop import Run, RunConfig
 from engine.training.losses import Decoded, frame_losses
-from engine.training.material import Material, Stills, gather
+from engine.training.material import Material, Reels, gather
 from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
 from engine.training.scenes import SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
@@ -83,15 +83,17 @@ def test_the_wardrobe_at_a_step_does_not_depend_on_the_way_there(pictures: Pictu
     assert torch.equal(walked.draw(16, generator()), jumped.draw(16, generator()))
 
 
-def test_a_marked_still_takes_the_place_of_the_first_object(pictures: Pictures) -> None:
+def test_a_marked_reel_takes_the_place_of_the_first_object(pictures: Pictures) -> None:
     mask = torch.zeros(1, *PICTURE, dtype=torch.bool)
     mask[:, 60:220, 100:400] = True
     red = torch.zeros(1, 3, *PICTURE, dtype=torch.uint8)
     red[:, 0] = torch.where(mask, 255, 0)
     wardrobe = Wardrobe(pictures, seed=0, groups=8)
     wardrobe.at(0)
-    config = SceneConfig(size=64, frames=2, stills=1.0)
-    clips = make_clips(Material(pictures, None, Stills(red, mask)), wardrobe, 3, config, generator())
+    config = SceneConfig(size=64, frames=2, reels=1.0)
+    clips = make_clips(
+        Material(pictures, None, Reels(red, mask, ((0, 1),))), wardrobe, 3, config, generator()
+    )
     marked = clips.masks[:, :, 0]
     assert marked.flatten(2).sum(2).float().mean() > 200
     excess = clips.images[:, :, 0] - clips.images[:, :, 1]
