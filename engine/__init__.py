@@ -6,6 +6,7 @@ What needs torch is imported when it is first asked for: the rooms that only spe
 (`engine.types`, `engine.render`) stay light.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,13 @@ from engine.types import (
     Reset,
     Text,
 )
+
+# A step is hundreds of short parallel parts, after each of which OpenMP's threads wait for each other: by
+# spinning, unless told otherwise before torch loads the library. Where a core has other work as well (a
+# codec, a client), the thread that belongs there gets no turn while the others burn theirs: 30 ms became 6 s
+# (docs/decisions.md).
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 if TYPE_CHECKING:
     from engine.models import MODELS, Model, load_model

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from engine import threads
 from engine.history import SECONDS
 from engine.lanes import step_many
 from engine.models import Model
@@ -235,6 +236,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
+            threads.share()
             model = self._load()
             warm_up(model)
         except Exception as error:
