@@ -30,11 +30,13 @@ class Viewers:
         return len(self._running) + self._opening
 
     async def open(self, make: Callable[[str], Awaitable[tuple[Viewer, str]]]) -> tuple[str, str]:
-        """Let somebody in; gives the new viewer's id and the SDP answer.
+        """Let somebody in, if need be in the place of one who is silent; gives the new id and the SDP answer.
 
         Raises:
             ViewersFull: there is no place.
         """
+        if len(self) >= self.limit:
+            await self._close_a_silent_one()
         if len(self) >= self.limit:
             raise ViewersFull
         self._opening += 1
@@ -54,6 +56,12 @@ class Viewers:
         viewer.close("deleted")
         await asyncio.wait([task])
         return True
+
+    async def _close_a_silent_one(self) -> None:
+        viewer, task = next((each for each in self._running.values() if each[0].silent), (None, None))
+        if viewer is not None and task is not None:
+            viewer.close("peer lost: silent, and its place was needed")
+            await asyncio.wait([task])
 
     async def close_all(self, reason: str) -> None:
         tasks = [task for _, task in self._running.values()]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import random
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 import av
 from aiortc import RTCRtpSender
+from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
@@ -78,42 +80,8 @@ class Bitrate:
         return abs(self.target - (codec.bit_rate or 0)) > REBUILD_ABOVE * (codec.bit_rate or 1)
 
 
-class LiveH264Encoder(H264Encoder):
-    """H264 without delay, by the encoder `name` of `stream.encoders`."""
-
-    def __init__(self, name: str = encoders.X264) -> None:
-        super().__init__()
-        self.name = name
-        self.codec: VideoCodecContext | None = None
-        self._bitrate = Bitrate()
-
-    @property
-    def target_bitrate(self) -> int:
-        return self._bitrate.target
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._bitrate.follow(bitrate)
-
-    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        assert isinstance(frame, av.VideoFrame)
-        return self.pack(self.compress(frame, force_keyframe))
-
-    def compress(self, frame: av.VideoFrame, key: bool = False) -> VideoPacket:
-        """The coded picture (Annex B) under the frame's own time, for one `pack` or many."""
-        self._bitrate.fit(frame.width, frame.height)
-        if self.codec is None or self._bitrate.outgrown(self.codec, frame):
-            self.codec = encoders.h264(self.name, frame.width, frame.height, self._bitrate.target)
-        _mark(frame, key)
-        return _joined(self.codec.encode(frame), frame)
-
-    def pack(self, packet: VideoPacket) -> tuple[list[bytes], int]:
-        payloads, _ = super().pack(packet)
-        return payloads, _rtp_timestamp(packet)
-
-
-class LiveVp8Encoder(Vp8Encoder):
-    """libvpx in real-time mode, constant bitrate."""
+class LiveEncoder(Encoder):
+    """What our encoders do alike; a codec's own says how a context is opened and what its payloads are."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,21 +96,51 @@ class LiveVp8Encoder(Vp8Encoder):
     def target_bitrate(self, bitrate: int) -> None:
         self._bitrate.follow(bitrate)
 
+    @property
+    def name(self) -> str | None:
+        """FFmpeg's name of the encoder at work; None before the first picture."""
+        return str(self.codec.name) if self.codec else None
+
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         assert isinstance(frame, av.VideoFrame)
         return self.pack(self.compress(frame, force_keyframe))
 
     def compress(self, frame: av.VideoFrame, key: bool = False) -> VideoPacket:
-        """The coded picture under the frame's own time, for one `pack` or many."""
+        """The coded picture (H264: Annex B) under the frame's own time, for one `pack` or many."""
         self._bitrate.fit(frame.width, frame.height)
         if self.codec is None or self._bitrate.outgrown(self.codec, frame):
-            self.codec = encoders.vp8(frame.width, frame.height, self._bitrate.target)
+            self.codec = self._open(frame.width, frame.height)
         _mark(frame, key)
         return _joined(self.codec.encode(frame), frame)
 
     def pack(self, packet: VideoPacket) -> tuple[list[bytes], int]:
-        payloads, _ = super().pack(packet)
+        payloads, _ = super().pack(packet)  # type: ignore[safe-super] # aiortc's encoder, which stands beside us
         return payloads, _rtp_timestamp(packet)
+
+    def release(self) -> None:
+        """Let the context go, and its threads with it, without waiting for a garbage collection."""
+        self.codec = None
+
+    @abstractmethod
+    def _open(self, width: int, height: int) -> VideoCodecContext: ...
+
+
+class LiveH264Encoder(LiveEncoder, H264Encoder):
+    """H264 without delay, by the encoder `wanted` of `stream.encoders`."""
+
+    def __init__(self, wanted: str = encoders.X264) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def _open(self, width: int, height: int) -> VideoCodecContext:
+        return encoders.h264(self._wanted, width, height, self.target_bitrate)
+
+
+class LiveVp8Encoder(LiveEncoder, Vp8Encoder):
+    """libvpx in real-time mode, constant bitrate."""
+
+    def _open(self, width: int, height: int) -> VideoCodecContext:
+        return encoders.vp8(width, height, self.target_bitrate)
 
 
 ENCODERS: dict[str, type[LiveH264Encoder] | type[LiveVp8Encoder]] = {
@@ -163,7 +161,7 @@ class Receiver(Protocol):
         ...
 
 
-class H264Packer(LiveH264Encoder):
+class Packer(LiveEncoder):
     """Packs what another encoder made; the other end's estimate goes to `receiver`."""
 
     receiver: Receiver
@@ -177,18 +175,12 @@ class H264Packer(LiveH264Encoder):
         self.receiver.estimate(bitrate)
 
 
-class Vp8Packer(LiveVp8Encoder):
-    """Packs what another encoder made; the other end's estimate goes to `receiver`."""
+class H264Packer(Packer, LiveH264Encoder):
+    """H264 (RFC 6184)."""
 
-    receiver: Receiver
 
-    @property
-    def target_bitrate(self) -> int:
-        return self._bitrate.target
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self.receiver.estimate(bitrate)
+class Vp8Packer(Packer, LiveVp8Encoder):
+    """VP8 (RFC 7741)."""
 
 
 PACKERS: dict[str, type[H264Packer] | type[Vp8Packer]] = {"video/h264": H264Packer, "video/vp8": Vp8Packer}

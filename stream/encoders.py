@@ -23,6 +23,7 @@ FRAME_RATE = 30
 KEY_FRAME_INTERVAL = 3000
 X264 = "libx264"
 NVENC = "h264_nvenc"
+VP8 = "libvpx"
 AUTO = "auto"
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def h264(name: str, width: int, height: int, bitrate: int) -> VideoCodecContext:
 
 def vp8(width: int, height: int, bitrate: int) -> VideoCodecContext:
     """libvpx in real-time mode, constant bitrate."""
-    codec = _context("libvpx", width, height, bitrate)
+    codec = _context(VP8, width, height, bitrate)
     codec.qmin, codec.qmax = 2, 56
     codec.options = {
         "deadline": "realtime",

@@ -31,6 +31,11 @@ class Runner(Protocol):
         """The session, once there is one."""
         ...
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has been heard of its client for so long that its place may be taken."""
+        ...
+
     async def run(self) -> str:
         """Run to the end; gives the reason. Called once."""
         ...
@@ -89,6 +94,10 @@ class Live:
     def live(self) -> Live:
         return self
 
+    @property
+    def silent(self) -> bool:
+        return False  # it has no client
+
     async def run(self) -> str:
         """Run to the end; gives the reason."""
         self._state = "live"
@@ -112,5 +121,6 @@ class Live:
             "signal": self._status() if self._status else None,
             **{field: state.get(field) for field in SHOWN},
             "viewers": self.broadcast.viewers,
+            "encoders": self.broadcast.snapshot(),
             "stats": self.stats.snapshot(),
         }

@@ -43,6 +43,11 @@ class Viewer:
         self._channels = Channels(live.session_id, live.session, binary=binary, may_prompt=may_prompt)
         self._connection = Connection(f"viewer {viewer_id}", reach, self._on_channel)
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has been heard of it for so long that its place may be taken."""
+        return self._connection.state == "silent"
+
     async def answer(self, sdp: str) -> str:
         """Our SDP answer, with all our candidates.
 

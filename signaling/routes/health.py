@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from signaling.state import state_of
+from stream.encoders import VP8
 
 
 async def health(request: Request) -> Response:
@@ -18,6 +19,7 @@ async def health(request: Request) -> Response:
         body = {
             "status": "ok",
             "model": {"name": worker.model.name, "why": worker.model.why},
+            "encoders": {"h264": state.h264, "vp8": VP8},
             "sessions": len(state.sessions),
             "max_sessions": state.settings.max_sessions,
         }

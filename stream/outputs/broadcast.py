@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 import av
 
-from stream.codecs import ENCODERS, LiveH264Encoder, LiveVp8Encoder
+from stream.codecs import ENCODERS, LiveEncoder, LiveH264Encoder
 from stream.encoders import TIME_BASE, X264
 from stream.latest import Latest
 from stream.outputs.output import Shown
 from stream.outputs.seat import Seat
 from stream.stats import Stats
 from stream.timeline import RTP_MODULUS
+from stream.wire import Message
 
 if TYPE_CHECKING:
     from stream.encoders import VideoPacket
@@ -44,9 +45,7 @@ class Rendition:
         self.seats: list[Seat] = []
         self.encoded = 0
         self.key_frames = 0
-        self._encoder: LiveH264Encoder | LiveVp8Encoder = (
-            LiveH264Encoder(h264) if codec == "video/h264" else ENCODERS[codec]()
-        )
+        self._encoder: LiveEncoder = LiveH264Encoder(h264) if codec == "video/h264" else ENCODERS[codec]()
         self._latest: Latest[Shown] = Latest()
         self._shown: Shown | None = None
         self._pts: int | None = None
@@ -59,6 +58,11 @@ class Rendition:
     def bitrate(self) -> int:
         """Bits per second aimed at."""
         return self._encoder.target_bitrate
+
+    @property
+    def encoder(self) -> str | None:
+        """FFmpeg's name of the encoder at work; None before the first picture."""
+        return self._encoder.name
 
     @property
     def dropped(self) -> int:
@@ -84,7 +88,8 @@ class Rendition:
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.submit(self._encoder.release)
+        self._threads.shutdown(wait=False)
 
     def _repeat(self) -> None:
         """Code the last picture again if the key frame still waits for one."""
@@ -149,6 +154,19 @@ class Broadcast:
     @property
     def viewers(self) -> int:
         return sum(len(rendition.seats) for rendition in self._renditions.values())
+
+    def snapshot(self) -> list[Message]:
+        """The encodings that run now, as `GET /sessions/{id}` shows them."""
+        return [
+            {
+                "codec": codec.partition("/")[2],
+                "encoder": rendition.encoder,
+                "bitrate": rendition.bitrate,
+                "viewers": len(rendition.seats),
+                "key_frames": rendition.key_frames,
+            }
+            for (codec, _), rendition in self._renditions.items()
+        ]
 
     def join(self, seat: Seat, codec: str) -> None:
         """Serve `seat` with `codec`, from the next key frame on, which is asked for once it watches."""

@@ -16,6 +16,7 @@ from engine.types import EngineError
 from engine.worker import Worker
 from signaling.settings import Settings
 from stream.client import LiveClient
+from stream.encoders import pick_h264
 
 KEY = "0123456789abcdef0123"
 OTHER_KEY = "another-key-0123456789"
@@ -57,6 +58,7 @@ async def test_health_is_green_only_when_the_model_is_warm(tiny_model: Model) ->
             await asyncio.sleep(0.05)
         assert after.json()["status"] == "ok"
         assert after.json()["model"] == {"name": tiny_model.name, "why": tiny_model.why}
+        assert after.json()["encoders"] == {"h264": pick_h264(), "vp8": "libvpx"}
 
 
 async def test_health_says_why_there_is_no_model() -> None:

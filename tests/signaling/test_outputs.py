@@ -24,6 +24,7 @@ from websockets.asyncio.client import connect
 from engine.models import Model
 from engine.worker import Worker
 from signaling.settings import Settings
+from stream.encoders import pick_h264
 from stream.wire import Message
 
 FULL, VIEW = "full-key-0123456789", "view-key-0123456789"
@@ -99,6 +100,8 @@ async def test_viewers_share_one_encoding_and_a_late_one_sees_at_once(service: S
             ((codec, tier),) = live.broadcast.renditions
             assert (codec, tier) == ("video/h264", "main")
             assert live.broadcast.viewers == 2
+            (told,) = (await service.http.get(f"/sessions/{session}")).json()["encoders"]
+            assert (told["codec"], told["encoder"], told["viewers"]) == ("h264", pick_h264(), 2)
             assert late.frames[0].shape == (480, 640, 3)
             assert late.frames[0].std() > 20  # a picture, not what a decoder makes of half of one
             assert (await service.http.patch(late.location, content="x")).status_code == 405

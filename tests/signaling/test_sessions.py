@@ -224,3 +224,23 @@ async def test_one_failing_session_harms_no_other(service: Service, monkeypatch:
         seen = len(good.of("result"))
         await until(lambda: len(good.of("result")) > seen + 3)
     assert service.registry.ended["failed"] == 1
+
+
+async def test_a_silent_client_keeps_its_place_until_somebody_needs_it(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream.connection, "SILENT_SECONDS", 2.0)
+    settings = Settings(port=0, max_sessions=1, offers_per_second=100)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        async with service.viewer() as gone:
+            await gone.click()
+            ice = gone.client._transceiver.receiver.transport.transport._connection
+            for protocol in ice._protocols:
+                protocol.transport.sendto = lambda *_: None
+            async with asyncio.timeout(30):
+                while (await service.sessions())[0]["state"] != "silent":
+                    await asyncio.sleep(0.1)
+            assert len(service.registry) == 1
+            async with service.viewer() as newcomer:
+                await newcomer.click()
+                assert service.registry.ended["peer lost"] == 1
