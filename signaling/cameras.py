@@ -11,6 +11,7 @@ max_fps = 15
 open_seconds = 10                          # for the connection and the first picture
 silent_seconds = 5                         # without a picture, then it is looked for again
 frozen_seconds = 0                         # of the very same picture; 0: never mind
+tls_ca = "gate.pem"                        # rtsps: who may have signed its certificate; beside this file
 tls_verify = true                          # rtsps: check the certificate
 autostart = true                           # follow from the start of the service on, watched or not
 [[camera.prompts]]                         # what to follow; docs/protocol.md section 5
@@ -25,6 +26,7 @@ object_id = 2
 from __future__ import annotations
 
 import base64
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ from stream.wire import Fields, WireError
 SCHEMES = ("rtsp", "rtsps")
 KEYS = frozenset(
     "name url username password transport max_size max_fps open_seconds silent_seconds frozen_seconds "
-    "tls_verify autostart prompts".split()
+    "tls_ca tls_verify autostart prompts".split()
 )
 
 
@@ -107,6 +109,7 @@ def _read(entry: Mapping[str, Any], folder: Path, environ: Mapping[str, str]) ->
             _limits(fields),
             networks=None,  # who writes this file may name any host
             verify=fields.boolean("tls_verify", True),
+            authorities=_authorities(fields, folder) if fields.has("tls_ca") else None,
         ),
         fields.boolean("autostart", False),
         tuple(_prompt(message, folder) for message in fields.sequence("prompts", 64)),
@@ -125,6 +128,16 @@ def _secret(fields: Fields, name: str, environ: Mapping[str, str]) -> str | None
     if variable not in environ:
         raise WireError("INVALID_INPUT", f"{name}: the environment has no {variable}")
     return environ[variable]
+
+
+def _authorities(fields: Fields, folder: Path) -> str:
+    """A file of certificates, which is tried at once: FFmpeg would not say that it is missing."""
+    path = folder / fields.text("tls_ca", 4096)
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # which ssl.SSLError is, too
+        raise WireError("INVALID_INPUT", f"tls_ca: {path}: {error.strerror}") from None
+    return str(path)
 
 
 def _limits(fields: Fields) -> Limits:

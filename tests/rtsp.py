@@ -50,11 +50,13 @@ class RtspCamera:
 
     def __init__(self, *options: str) -> None:
         self.port = free_port()
-        self.url = f"rtsp://127.0.0.1:{self.port}/cam"
+        self.url = f"{'rtsps' if '--tls' in options else 'rtsp'}://127.0.0.1:{self.port}/cam"
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
+    async def start(self, *options: str) -> None:
+        """With other options than before, where there are any."""
+        self._options = options or self._options
         self._process = await asyncio.create_subprocess_exec(
             PYTHON,
             str(SCRIPT),

@@ -1,6 +1,7 @@
 """A network camera for tests: gst-rtsp-server. Run with the system's Python, which has GStreamer's bindings:
 
     /usr/bin/python3 rtsp_camera.py PORT [--user U --password P] [--codec h264|h265|mjpeg] [--size WxH]
+        [--tls FILE]   with certificate and key in one PEM file
 
 It prints "ready" when it listens, and takes commands on its standard input: "size WxH" changes the size of
 the pictures while the stream runs. The picture is GStreamer's colour bars with noise in a corner.
@@ -14,10 +15,12 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
+# One thread is one slice a picture: the payloader would repeat the parameter sets before each slice of a key
+# picture, and FFmpeg takes that for two pictures of half the content.
 ENCODERS = {
-    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 bitrate=500"
+    "h264": "x264enc threads=1 tune=zerolatency speed-preset=ultrafast key-int-max=10 bitrate=500"
     " ! rtph264pay name=pay0 pt=96 config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=10"
     " ! rtph265pay name=pay0 pt=96 config-interval=-1",
@@ -59,6 +62,7 @@ parser.add_argument("--codec", default="h264")
 parser.add_argument("--size", default="320x240")
 parser.add_argument("--fps", type=int, default=15)
 parser.add_argument("--pattern", default="smpte")
+parser.add_argument("--tls")
 options = parser.parse_args()
 
 Gst.init(None)
@@ -68,8 +72,18 @@ factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(launch(options.codec, options.size, options.fps, options.pattern))
 factory.set_shared(True)
 factory.connect("media-configure", configured, options.fps)
+auth = GstRtspServer.RTSPAuth()
+if options.tls:
+    auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(options.tls))
+    server.set_auth(auth)
+    anybody = GstRtspServer.RTSPToken()
+    anybody.set_string("media.factory.role", "anybody")
+    auth.set_default_token(anybody)
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_permission_for_role("anybody", "media.factory.access", True)
+    permissions.add_permission_for_role("anybody", "media.factory.construct", True)
+    factory.set_permissions(permissions)
 if options.user:
-    auth = GstRtspServer.RTSPAuth()
     auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
     role = GstRtspServer.RTSPToken()
     role.set_string("media.factory.role", "user")

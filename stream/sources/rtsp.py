@@ -35,7 +35,9 @@ class RtspCamera:
     Attributes:
         transport: "tcp" (interleaved; passes every firewall) or "udp".
         networks: where the address must be; None for anywhere.
-        verify: check the certificate of an rtsps camera.
+        verify: check the certificate of an rtsps camera, and that it is for the host of `address`.
+        authorities: PEM file of the certificates that may have signed it, itself included; None for the usual
+            public ones.
     """
 
     address: Address
@@ -43,6 +45,7 @@ class RtspCamera:
     limits: Limits = field(default_factory=Limits)
     networks: tuple[Network, ...] | None = None
     verify: bool = True
+    authorities: str | None = None
 
 
 class RtspSource:
@@ -166,7 +169,8 @@ class RtspSource:
             "fflags": "nobuffer",
         }
         if camera.address.scheme == "rtsps":
-            options |= {"tls_verify": str(int(camera.verify)), "ca_file": certifi.where()}
+            trusted = camera.authorities or certifi.where()
+            options |= {"tls_verify": str(int(camera.verify)), "ca_file": trusted}
         return options
 
     def _gain(self, picture: Picture) -> None:
@@ -203,7 +207,7 @@ class RtspSource:
 def _tls(camera: RtspCamera) -> ssl.SSLContext | None:
     if camera.address.scheme != "rtsps":
         return None
-    context = ssl.create_default_context(cafile=certifi.where())
+    context = ssl.create_default_context(cafile=camera.authorities or certifi.where())
     if not camera.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

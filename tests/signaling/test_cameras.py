@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from certificates import certificate
 from rtsp import rtsp_camera
 from signaling_service import Service, serving
 
@@ -29,10 +30,11 @@ def test_a_camera_has_credentials_by_reference_limits_and_prompts(tmp_path: Path
     text = """
 [[camera]]
 name = "gate"
-url = "rtsp://10.0.0.7/stream1"
+url = "rtsps://10.0.0.7/stream1"
 username = "viewer"
 password = { env = "GATE_PASSWORD" }
 transport = "udp"
+tls_ca = "cert.pem"
 max_size = "1280x720"
 max_fps = 15
 silent_seconds = 3
@@ -42,8 +44,10 @@ box_prompts = [{ x_min = 10, y_min = 8, x_max = 30, y_max = 40, object_id = 7 }]
 width = 64
 height = 48
 """
+    certificate(tmp_path)
     camera = read_cameras(written(tmp_path, text), {"GATE_PASSWORD": SECRET})["gate"]
-    assert camera.rtsp.address.url == f"rtsp://viewer:{SECRET}@10.0.0.7/stream1"
+    assert camera.rtsp.address.url == f"rtsps://viewer:{SECRET}@10.0.0.7/stream1"
+    assert (camera.rtsp.authorities, camera.rtsp.verify) == (str(tmp_path / "cert.pem"), True)
     assert SECRET not in repr(camera)
     assert (camera.rtsp.transport, camera.autostart) == ("udp", True)
     limits = camera.rtsp.limits
@@ -57,6 +61,8 @@ height = 48
         ('password = "hunter2-hunter2"', "env"),
         ('username = "a"\npassword = { env = "NOT_SET" }', "NOT_SET"),
         ('transport = "carrier pigeon"', "transport"),
+        ('tls_ca = "gone.pem"', "tls_ca.*gone.pem: No such file"),
+        ('tls_ca = "cameras.toml"', "tls_ca.*cameras.toml"),
         ('colour = "red"', "unknown key"),
         ('prompts = [{ mask_file = "gone.png" }]', "gone.png"),
         ("prompts = [{ object_id = 1 }]", "at least one of"),

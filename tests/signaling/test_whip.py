@@ -14,10 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 from PIL import Image
 from rtsp import PYTHON, need_gstreamer
 from signaling_service import Service, serving, until
@@ -31,28 +28,6 @@ from signaling.settings import Settings
 KEY = "publish-key-0123456789"
 SDP = {"content-type": "application/sdp"}
 SCRIPTS = Path(__file__).parents[1]
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate on P-256 and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "publisher")])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    form, private = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
-    paths[1].write_bytes(key.private_bytes(form, private, serialization.NoEncryption()))
-    return paths
 
 
 @asynccontextmanager

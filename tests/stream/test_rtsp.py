@@ -8,16 +8,14 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from rtsp import answering, free_port, rtsp_camera
 from scene import ColourEngine, Kept
+from watching import QUICK, watching
 
 from stream.outage import Outage
-from stream.picture import Picture
 from stream.prompt_message import read_prompt_message
 from stream.session import Session
 from stream.sources import rtsp as rtsp_module
@@ -25,53 +23,6 @@ from stream.sources.address import Credentials, SourceError, read_address
 from stream.sources.describe import authorize, describe
 from stream.sources.reader import Limits
 from stream.sources.rtsp import RtspCamera, RtspSource
-
-QUICK = Limits(open_seconds=10, silent_seconds=2)
-
-
-@asynccontextmanager
-async def watching(url: str, limits: Limits = QUICK, **options: object) -> AsyncIterator[Watch]:
-    camera = replace(RtspCamera(read_address(url, ("rtsp",)), limits=limits), **options)  # type: ignore[arg-type]
-    watch = Watch(RtspSource("gate", camera, pauses=(0.2,)))
-    try:
-        yield watch
-    finally:
-        await watch.stop()
-
-
-class Watch:
-    """A source and all that it gave."""
-
-    def __init__(self, source: RtspSource) -> None:
-        self.source = source
-        self.items: list[Picture | Outage] = []
-        self._changed = asyncio.Event()
-        self._task = asyncio.create_task(self._read())
-
-    @property
-    def pictures(self) -> list[Picture]:
-        return [item for item in self.items if isinstance(item, Picture)]
-
-    async def until(self, holds: object, seconds: float = 30.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not holds():  # type: ignore[operator]
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def error(self) -> str:
-        """Wait for a failure; its code."""
-        await self.until(lambda: self.source.status()["error_type"])
-        return str(self.source.status()["error_type"])
-
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self.source.close()
-
-    async def _read(self) -> None:
-        async for item in self.source.frames():
-            self.items.append(item)
-            self._changed.set()
 
 
 @pytest.mark.parametrize(
