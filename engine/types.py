@@ -33,6 +33,7 @@ class Frame:
         captured_at: `time.monotonic()` seconds when the frame was received.
         pts: presentation time in seconds of the source clock, where the source has one.
         rtp_timestamp: 90 kHz RTP timestamp under which the *masked* frame will be sent, where there is one.
+        capture_time: Unix seconds of the capture by the wall clock of whoever sent it, where that is known.
     """
 
     index: int
@@ -40,6 +41,7 @@ class Frame:
     captured_at: float = 0.0
     pts: float | None = None
     rtp_timestamp: int | None = None
+    capture_time: float | None = None
 
     @property
     def planar(self) -> bool:

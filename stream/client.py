@@ -25,7 +25,7 @@ from aiortc import (
 
 from stream import codecs, wire
 from stream.jitter import release_at_marker
-from stream.timeline import RTP_MODULUS
+from stream.sender_clock import rtp_timestamp_of
 from stream.wire import Message, WireError
 
 Listener = Callable[[Message], None]
@@ -125,14 +125,8 @@ class LiveClient:
         return self._transceiver.receiver.track
 
     def rtp_timestamp(self, frame: av.VideoFrame) -> int:
-        """The RTP timestamp under which `frame` of `video` was sent: the key to its result.
-
-        aiortc counts a received frame's pts from the first one, and keeps that one's timestamp to itself.
-        """
-        receiver = self._transceiver.receiver
-        mapper = receiver._RTCRtpReceiver__timestamp_mapper  # type: ignore[attr-defined]
-        assert frame.pts is not None
-        return int(mapper._origin + frame.pts) % RTP_MODULUS
+        """The RTP timestamp under which `frame` of `video` was sent: the key to its result."""
+        return rtp_timestamp_of(self._transceiver.receiver, frame)
 
     async def prompt(self, message: Mapping[str, object], within: float = 20.0) -> Message:
         """Send a prompt message and wait for its `ack`; a `request_id` is added if it has none.

@@ -26,17 +26,14 @@ from stream.jitter import release_at_marker
 from stream.network import Reach, advertise
 from stream.options import check_sdp
 from stream.outputs.seat import Seat
+from stream.sender_clock import clock_of, rtp_timestamp_of
+from stream.sources.webrtc import WebRTCSource
 from stream.wire import WireError
 
 CONNECT_SECONDS = 20.0
 HEARTBEAT_SECONDS = 1.0
-# Nothing heard for the first: silent, which is told, and the place may be taken by somebody else. For the
-# second: given up. ICE (RFC 7675) would give up after about 30 s by itself.
-SILENT_SECONDS = 4.0
-LOST_SECONDS = 15.0
+SILENCE_SECONDS = 4.0
 CLOSE_SECONDS = 5.0
-
-ConnectionState = Literal["new", "live", "silent", "closed"]
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +62,7 @@ class Connection:
         on_channel: called with each data channel that the other side opens; None closes them all.
 
     Attributes:
-        incoming: the other side's first video track, once it is known.
+        incoming: the other side's first video, once it is known.
         ended: resolved with the reason when the connection is to end, whoever wants it.
     """
 
@@ -75,8 +72,8 @@ class Connection:
         reach: Reach | None = None,
         on_channel: Callable[[RTCDataChannel], None] | None = None,
     ) -> None:
-        self.incoming: MediaStreamTrack | None = None
-        self.state: ConnectionState = "new"
+        self.incoming: WebRTCSource | None = None
+        self.state: Literal["new", "live", "closed"] = "new"
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._label = label
         self._connected = asyncio.Event()
@@ -172,19 +169,9 @@ class Connection:
             now = await self._packets_received()
             if now != received:
                 received, heard_at = now, time.monotonic()
-            self._judge(time.monotonic() - heard_at)
+            elif time.monotonic() - heard_at >= SILENCE_SECONDS:
+                self.close(f"peer lost: nothing received for {SILENCE_SECONDS:g} s")
             beat()
-
-    def _judge(self, silence: float) -> None:
-        """Take in for how long nothing has come."""
-        if silence >= LOST_SECONDS:
-            self.close(f"peer lost: nothing received for {LOST_SECONDS:g} s")
-        elif silence >= SILENT_SECONDS and self.state == "live":
-            self.state = "silent"
-            log.info("%s: silent", self._label)
-        elif silence < SILENT_SECONDS and self.state == "silent":
-            self.state = "live"
-            log.info("%s: back", self._label)
 
     async def _packets_received(self) -> int:
         """Packets of any kind that came: media, RTCP, or SCTP, which acknowledges our pings by itself."""
@@ -198,7 +185,14 @@ class Connection:
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "video" and self.incoming is None:
-            self.incoming = track
+            self.incoming = self._source_of(track)
+
+    def _source_of(self, track: MediaStreamTrack) -> WebRTCSource:
+        """Its pictures say when the other side captured them."""
+        transceivers = self._pc.getTransceivers()
+        receiver = next(each.receiver for each in transceivers if each.receiver.track is track)
+        clock = clock_of(receiver)
+        return WebRTCSource(track, lambda video: clock.time(rtp_timestamp_of(receiver, video)))
 
     def _on_state(self) -> None:
         match self._pc.connectionState:

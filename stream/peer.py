@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Literal
 
 from aiortc import RTCDataChannel
 
@@ -18,7 +19,6 @@ from stream.outputs.seat import Seat
 from stream.session import Session, Step
 from stream.sources.source import Source
 from stream.sources.synthetic import sample_source
-from stream.sources.webrtc import WebRTCSource
 from stream.stats import Stats
 from stream.wire import Message, WireError
 
@@ -69,10 +69,6 @@ class Peer:
         self._connection = Connection(f"session {session_id}", reach, self._on_channel)
 
     @property
-    def silent(self) -> bool:
-        return self._connection.state == "silent"
-
-    @property
     def session(self) -> Session | None:
         return self.live.session if self.live else None
 
@@ -109,7 +105,8 @@ class Peer:
     def snapshot(self) -> Message:
         """What `GET /sessions/{id}` tells."""
         known = self.live.snapshot() if self.live else dict.fromkeys(SHOWN)
-        return {"stats": Stats().snapshot(), **known, "id": self.session_id, "state": self._connection.state}
+        state: Literal["new", "live", "closed"] = self._connection.state
+        return {"stats": Stats().snapshot(), **known, "id": self.session_id, "state": state}
 
     async def _agreed(self, codec: str) -> None:
         source = await self._find_source()
@@ -133,7 +130,7 @@ class Peer:
             return await sample_source()
         if self._connection.incoming is None:
             raise WireError("INVALID_INPUT", "sdp: expected a video m-line that sends, for source 'webrtc'")
-        return WebRTCSource(self._connection.incoming)
+        return self._connection.incoming
 
     async def _watch(self, live: Live, channels: Channels) -> None:
         live.close(await self._connection.live(channels.beat))

@@ -19,11 +19,13 @@ class Picture:
         video: the decoded frame, any size and pixel format.
         captured_at: `time.monotonic()` seconds when it was received.
         pts: seconds on the source's clock, None where it has none.
+        capture_time: Unix seconds of its capture by the wall clock of whoever sent it, None where unknown.
     """
 
     video: av.VideoFrame
     captured_at: float
     pts: float | None = None
+    capture_time: float | None = None
 
     def i420(self) -> NDArray[np.uint8]:
         """Planar I420 uint8 [H * 3 / 2, W], upright, cropped to even H and W.

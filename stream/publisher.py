@@ -11,7 +11,6 @@ from stream.live import SHOWN, Live
 from stream.network import Reach
 from stream.options import SessionOptions
 from stream.session import Step
-from stream.sources.webrtc import WebRTCSource
 from stream.stats import Stats
 from stream.wire import Message, WireError
 
@@ -41,10 +40,6 @@ class Publisher:
         self._step = step
         self._h264 = h264
         self._connection = Connection(f"publisher {name}", reach)
-
-    @property
-    def silent(self) -> bool:
-        return self._connection.state == "silent"
 
     async def answer(self, sdp: str) -> str:
         """Our SDP answer, with all our candidates.
@@ -83,7 +78,7 @@ class Publisher:
     async def _agreed(self, codec: str) -> None:
         if self._connection.incoming is None:
             raise WireError("INVALID_INPUT", "sdp: expected a video m-line that sends")
-        source = WebRTCSource(self._connection.incoming)
+        source = self._connection.incoming
         options = SessionOptions()
         self.live = Live(self.session_id, source, self._step, options, name=self._name, h264=self._h264)
 

@@ -86,6 +86,7 @@ def result(frame: Frame, masks: MaskSet, rles: Sequence[Message] | None) -> Mess
         "frame_index": frame.index,
         "rtp_timestamp": frame.rtp_timestamp,
         "pts": None if frame.pts is None else round(frame.pts, 4),
+        "capture_time": None if frame.capture_time is None else round(frame.capture_time, 4),
         "width": frame.width,
         "height": frame.height,
         "objects": _objects(masks, rles),

@@ -250,7 +250,14 @@ class Session:
     def _frame(self, picture: Picture, image: NDArray[np.uint8]) -> Frame:
         ticks = self._timeline.ticks(picture.pts, picture.captured_at)
         rtp_timestamp = self._timeline.rtp_timestamp(ticks)
-        frame = Frame(self._next_index, image, picture.captured_at, ticks / RTP_RATE, rtp_timestamp)
+        frame = Frame(
+            self._next_index,
+            image,
+            picture.captured_at,
+            ticks / RTP_RATE,
+            rtp_timestamp,
+            picture.capture_time,
+        )
         self._next_index += 1
         self._framelog.add(frame)
         return frame

@@ -6,33 +6,35 @@ import { copyOf, release } from "./stage.js";
 
 const KEPT_MS = 1500;
 const NEAR_MS = 3;
+/** Results in a row that no picture is known for, until the newest one has to do. */
+const PATIENCE = 5;
 
 /** @typedef {import("./stage.js").Shown & {capture: number}} Taken */
 
 export class Instant {
   #video;
-  #uplink;
+  #clock;
   #stage;
   #watching = 0;
   /** @type {Taken[]} oldest first */
   #taken = [];
   #on = false;
-  #misses = 0;
+  #misses = PATIENCE;
 
   /**
    * @param {HTMLVideoElement} video of the browser's own picture
-   * @param {import("./uplink.js").Uplink} uplink
+   * @param {import("./camera-clock.js").CameraClock} clock
    * @param {import("./stage.js").Stage} stage
    */
-  constructor(video, uplink, stage) {
+  constructor(video, clock, stage) {
     this.#video = video;
-    this.#uplink = uplink;
+    this.#clock = clock;
     this.#stage = stage;
   }
 
   /** Every picture on the screen belongs to the masks over it, as far as this browser can tell. */
   get matched() {
-    return this.#misses < 5;
+    return this.#misses < PATIENCE;
   }
 
   /** @param {MediaStream | null} stream */
@@ -48,7 +50,7 @@ export class Instant {
   /** @param {boolean} on */
   toggle(on) {
     this.#on = on;
-    this.#misses = 0;
+    this.#misses = PATIENCE;
     this.#stage.fromVideo = !on;
     if (!on) this.#forget();
   }
@@ -61,12 +63,12 @@ export class Instant {
    */
   show(result) {
     if (!this.#on || this.#stage.frozen) return null;
-    const capture = this.#uplink.captureOf(result);
-    this.#misses = capture === null ? this.#misses + 1 : 0;
-    if (capture === null) return this.matched ? null : this.#showNewest();
+    const capture = this.#clock.captureOf(result);
+    if (capture === null) return ++this.#misses < PATIENCE ? null : this.#showNewest();
     const index = this.#taken.findIndex((taken) => Math.abs(taken.capture - capture) < NEAR_MS);
     const [taken] = index < 0 ? [] : this.#taken.splice(index, 1);
     if (!taken) return null;
+    this.#misses = 0;
     for (const older of this.#taken.splice(0, index)) release(older);
     return this.#present({ ...taken, rtp: result.rtp_timestamp });
   }
@@ -89,16 +91,26 @@ export class Instant {
       if (watch !== this.#watching) return;
       this.#next(watch);
       const capture = metadata.captureTime ?? now;
-      this.#uplink.captured(capture);
-      if (this.#on) this.#take(capture, watch);
+      this.#clock.captured(capture);
+      if (this.#on) this.#take(capture, metadata.mediaTime, watch);
     });
   }
 
-  /** A copy, for a camera has few buffers and stops when they are kept from it. @param {number} capture @param {number} watch */
-  async #take(capture, watch) {
-    const picture = await createImageBitmap(this.#video).catch(() => null);
+  /**
+   * A copy, for a camera has few buffers and stops when they are kept from it.
+   *
+   * @param {number} capture of the picture that `mediaTime` belongs to
+   * @param {number} mediaTime
+   * @param {number} watch
+   */
+  async #take(capture, mediaTime, watch) {
+    const frame = frameOf(this.#video);
+    // A newer one may be up by now: its own time says which.
+    const ahead = frame ? frame.timestamp / 1000 - mediaTime * 1000 : 0;
+    const picture = await createImageBitmap(frame ?? this.#video).catch(() => null);
+    frame?.close();
     if (!picture) return;
-    const taken = { picture, capture, rtp: null, width: picture.width, height: picture.height, at: capture };
+    const taken = { picture, capture: capture + ahead, rtp: null, width: picture.width, height: picture.height, at: capture };
     if (!this.#on || watch !== this.#watching) return release(taken);
     this.#taken.push(taken);
     while (this.#taken[0].capture < capture - KEPT_MS) release(/** @type {Taken} */ (this.#taken.shift()));
@@ -106,5 +118,14 @@ export class Instant {
 
   #forget() {
     for (const taken of this.#taken.splice(0)) release(taken);
+  }
+}
+
+/** @param {HTMLVideoElement} video @returns {VideoFrame | null} null where the browser has none */
+function frameOf(video) {
+  try {
+    return new VideoFrame(video);
+  } catch {
+    return null;
   }
 }

@@ -29,7 +29,6 @@
  * @property {(stream: MediaStream) => void} [onStream] the masked video, again after each reconnection
  * @property {(message: import("./messages.js").StateMessage) => void} [onObjects] the object list has changed
  * @property {(stats: import("./messages.js").Stats) => void} [onStats] once a second
- * @property {(sender: RTCRtpSender) => void} [onSender] the uplink of a new session, before its first frame
  */
 import { Backoff } from "./backoff.js";
 import { maskDataUri } from "./mask-image.js";
@@ -198,7 +197,6 @@ export class Livemask {
       applyMask: this.#applyMask,
       onTrack: (track) => this.#replaceStream(session, track),
       onMessage: (message) => session === this.#session && this.#dispatch(message),
-      onSender: (sender) => this.#conf.onSender?.(sender),
       onLost: (why) => session === this.#session && this.#reconnect(why),
     });
     this.#session = session;

@@ -1,6 +1,7 @@
 /** The page: makes the parts and ties them together. */
 import { Announcer } from "./announcer.js";
 import { Recorder, savePicture, toggleFullScreen, togglePictureInPicture } from "./capture.js";
+import { CameraClock } from "./camera-clock.js";
 import { Clicking } from "./clicking.js";
 import { Controls, MODES } from "./controls.js";
 import { button, need } from "./dom.js";
@@ -24,7 +25,6 @@ import { Status } from "./status.js";
 import { Studio } from "./studio.js";
 import { applyTheme, nextTheme } from "./theme.js";
 import { drawThumbnails } from "./thumbnails.js";
-import { Uplink } from "./uplink.js";
 
 const settings = loadSettings();
 const status = new Status();
@@ -39,15 +39,14 @@ const hints = new Hints(settings.hintsSeen, (text) => status.hint(text));
 const returned = need("returned", HTMLVideoElement);
 const stage = new Stage(need("overlay", HTMLCanvasElement), returned);
 const picture = new Picture(stage, frames, objects, settings);
-const uplink = new Uplink();
-const instant = new Instant(need("local", HTMLVideoElement), uplink, stage);
+const clock = new CameraClock();
+const instant = new Instant(need("local", HTMLVideoElement), clock, stage);
 const studio = new Studio(() => ({
   ...drawing.opening(),
   onResult: readResult,
   onStream: newStream,
   onObjects: readObjects,
   onStats: (stats) => (meter.stats = stats),
-  onSender: (sender) => uplink.attach(sender),
 }));
 const recordingThere = new ServerRecording(() => studio.live);
 const drawing = new Drawing(studio, objects, settings, picture);
@@ -63,7 +62,7 @@ const controls = new Controls(carryOut, setMode);
 
 stage.onPicture = ({ rtp, at }) => {
   const result = drawing.instant || rtp === null ? null : frames.exactly(rtp);
-  const capture = result && uplink.captureOf(result);
+  const capture = result && clock.captureOf(result);
   if (!drawing.instant) meter.shown(capture === null ? null : at - capture);
   studio.pictured();
 };
@@ -134,13 +133,13 @@ function readObjects(message) {
 function readResult(result) {
   frames.add(result);
   objects.readResult(result);
-  uplink.readResult(result);
+  clock.readResult(result);
   const latency = instant.show(result);
   if (latency !== null) meter.shown(latency);
 }
 
 function newSource() {
-  if (!studio.source) uplink.reset();
+  clock.reset();
   setInstant(drawing.instant && studio.source !== null);
   instant.setSource(studio.source);
   orient();

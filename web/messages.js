@@ -7,8 +7,8 @@
  * @typedef {[cx: number, cy: number, w: number, h: number]} Box normalised
  *
  * @typedef {{object_id: number, score: number, state: ObjectState, box: Box | null, rle?: Rle}} ObjectResult
- * @typedef {{type: "result", frame_index: number, rtp_timestamp: number, pts: number | null, width: number,
- *   height: number, objects: ObjectResult[], rle_omitted?: boolean}} Result
+ * @typedef {{type: "result", frame_index: number, rtp_timestamp: number, pts: number | null,
+ *   capture_time: number | null, width: number, height: number, objects: ObjectResult[], rle_omitted?: boolean}} Result
  * @typedef {{type: "ack", request_id: string, frame_index: number, rtp_timestamp: number,
  *   seen_frame_index: number | null, applied_frame_index: number, reanchored: boolean, object_ids: number[],
  *   rejected: {object_id: number | null, error: string, reason: string}[]}} Ack

@@ -10,7 +10,6 @@
  * @property {"vp8" | "h264" | null} codec
  * @property {(track: MediaStreamTrack) => void} onTrack
  * @property {(message: any) => void} onMessage every decoded message of both channels
- * @property {(sender: RTCRtpSender) => void} onSender before the first frame leaves
  * @property {(why: LivemaskError) => void} onLost at most once, never after close()
  */
 import { LivemaskError } from "./messages.js";
@@ -19,6 +18,8 @@ const GATHER_MS = 2000;
 const CONNECT_MS = 15000;
 const DISCONNECTED_MS = 2000;
 const SILENCE_MS = 4000;
+const PULSE_MS = 500;
+const ASLEEP_MS = 1500;
 
 export class Session {
   /** @type {SessionConf} */
@@ -35,6 +36,7 @@ export class Session {
   /** @type {{resolve: () => void, reject: (why: LivemaskError) => void} | null} */
   #ready = null;
   #heardAt = 0;
+  #checkedAt = 0;
   #watch = 0;
   #disconnectedAt = 0;
   #abort = new AbortController();
@@ -121,14 +123,12 @@ export class Session {
   }
 
   #addMedia() {
-    const { source, onSender } = this.#conf;
+    const { source } = this.#conf;
     if (!(source instanceof MediaStreamTrack)) {
       this.#pc.addTransceiver("video", { direction: "recvonly" });
       return;
     }
-    const { sender } = this.#pc.addTransceiver(source, { direction: "sendrecv" });
-    this.#sender = sender;
-    onSender(sender);
+    this.#sender = this.#pc.addTransceiver(source, { direction: "sendrecv" }).sender;
   }
 
   async #post() {
@@ -183,7 +183,7 @@ export class Session {
     const message = JSON.parse(event.data);
     if (message.type === "ping") return this.#prompts.send(JSON.stringify({ type: "pong", id: message.id }));
     if (message.type === "ready") {
-      this.#watch = window.setInterval(() => this.#checkPulse(), 500);
+      this.#watch = window.setInterval(() => this.#checkPulse(), PULSE_MS);
       this.#ready?.resolve();
     }
     this.#conf.onMessage(message);
@@ -198,6 +198,9 @@ export class Session {
 
   #checkPulse() {
     const now = performance.now();
+    // This page stood still itself (a sleeping laptop, a busy machine): what came meanwhile waits to be read.
+    if (now - this.#checkedAt > ASLEEP_MS) this.#heardAt = now;
+    this.#checkedAt = now;
     const cut = this.#disconnectedAt > 0 && now - this.#disconnectedAt > DISCONNECTED_MS;
     if (cut || now - this.#heardAt > SILENCE_MS) {
       this.#lost(new LivemaskError("DISCONNECTED", "the server has gone silent"));

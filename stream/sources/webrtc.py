@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import av
 from aiortc import MediaStreamTrack
@@ -17,12 +17,21 @@ class WebRTCSource:
 
     aiortc queues decoded frames without a bound for whoever does not call `recv`, so `frames` has to be
     read all the time, whatever the engine does.
+
+    Args:
+        track: the peer's.
+        capture_time: when a picture of it was captured, as `Picture` has it.
     """
 
     name = "webrtc"
 
-    def __init__(self, track: MediaStreamTrack) -> None:
+    def __init__(
+        self,
+        track: MediaStreamTrack,
+        capture_time: Callable[[av.VideoFrame], float | None] = lambda video: None,
+    ) -> None:
         self._track = track
+        self._capture_time = capture_time
 
     async def frames(self) -> AsyncIterator[Picture]:
         while True:
@@ -31,7 +40,7 @@ class WebRTCSource:
             except MediaStreamError:
                 return
             if isinstance(video, av.VideoFrame):
-                yield Picture(video, time.monotonic(), video.time)
+                yield Picture(video, time.monotonic(), video.time, self._capture_time(video))
 
     async def close(self) -> None:
         self._track.stop()

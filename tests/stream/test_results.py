@@ -12,7 +12,7 @@ from stream.stats import Stats
 
 
 def shown(count: int = 1, counts: str = "011", state: bool = False) -> Shown:
-    frame = Frame(7, np.zeros((6, 4), np.uint8), pts=0.5, rtp_timestamp=123)
+    frame = Frame(7, np.zeros((6, 4), np.uint8), pts=0.5, rtp_timestamp=123, capture_time=1763716680.50004)
     mask = np.zeros((4, 4), bool)
     found = tuple(ObjectMask(i, mask, 0.123456, None, ObjectState.LOST) for i in range(1, count + 1))
     masks = MaskSet(7, found)
@@ -28,6 +28,7 @@ def test_a_result_is_complete_in_itself() -> None:
         "frame_index": 7,
         "rtp_timestamp": 123,
         "pts": 0.5,
+        "capture_time": 1763716680.5,
         "width": 4,
         "height": 4,
         "objects": [

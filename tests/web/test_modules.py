@@ -180,36 +180,48 @@ def test_a_lost_result_is_replaced_by_the_one_before(js: Evaluate) -> None:
     assert js("frames.js", function) == [0, 1, 1, 2, None, None]
 
 
-@pytest.mark.parametrize("jitter", [0.0, 2.0])
-def test_results_find_the_capture_of_their_picture(js: Evaluate, jitter: float) -> None:
-    """A camera of 20 fps (jittering or not), an encoder 12 ms behind, results that skip pictures."""
-    function = """(m, jitter) => {
-      const uplink = new m.Uplink();
-      let worker;
-      window.Worker = class { constructor() { worker = this; } };
-      window.RTCRtpScriptTransform = class {};
-      uplink.attach({transform: null});
-      const captures = [], origin = 4294900000, zero = 5;
+@pytest.mark.parametrize(("jitter", "delay", "seen"), [(0, 0, 1), (0, 7, 0.8), (6, 0, 0.5), (6, 12, 0.5)])
+def test_results_find_the_capture_of_their_picture(
+    js: Evaluate, jitter: float, delay: float, seen: float
+) -> None:
+    """A camera of 30 fps (jittering or not), stamped a little late; page and engine each see a part of it."""
+    function = """(m, [jitter, delay, seen]) => {
+      const clock = new m.CameraClock();
       let seed = 1;
       const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
-      for (let i = 0; i < 60; i++) captures.push(1000 + i * 50 + jitter * Math.round(2 * random() - 1));
-      const rtp = (i) => (origin + Math.round(captures[i]) * 90) % 2 ** 32;
+      const zero = performance.now(), epoch = Date.now() - performance.now();
+      const captures = [];
+      for (let i = 0; i < 240; i++) captures.push(zero + i * 33.3 + jitter * (2 * random() - 1));
       const errors = [];
       captures.forEach((capture, i) => {
-        uplink.captured(capture);
-        if (i < zero) return;
-        worker.onmessage({data: {rtp: rtp(i), at: performance.timeOrigin + capture + 12}});
-        if (i % 3 === 0 || i < zero + 2) return;
-        const result = {pts: Math.round((rtp(i - 2) - rtp(zero)) / 9) / 1e4};
-        uplink.readResult(result);
-        const found = uplink.captureOf(result);
-        if (i > 30) errors.push(found === null ? null : Math.abs(found - captures[i - 2]));
+        if (random() <= seen) clock.captured(capture);
+        if (i < 5 || random() > seen) return;
+        const wall = Math.round(captures[i - 3] + delay + epoch) / 1000;
+        const result = {capture_time: i < 20 ? null : wall};
+        clock.readResult(result);
+        const found = clock.captureOf(result);
+        if (i > 120) errors.push(found === null ? null : Math.abs(found - captures[i - 3]));
       });
       return errors;
     }"""
-    errors = js("uplink.js", function, jitter)
-    assert len(errors) > 10
+    errors = js("camera-clock.js", function, [jitter, delay, seen])
+    assert len(errors) > 40
     assert all(error is not None and error < 3 for error in errors)
+
+
+def test_clocks_that_do_not_agree_give_no_answer(js: Evaluate) -> None:
+    """The wall clock was set by half a minute while the session ran."""
+    function = """(m) => {
+      const clock = new m.CameraClock();
+      const wall = Date.now() + 30000, zero = performance.now();
+      return [...Array(200).keys()].map((i) => {
+        clock.captured(zero + i * 33.3);
+        const result = {capture_time: (wall + i * 33.3) / 1000};
+        clock.readResult(result);
+        return clock.captureOf(result);
+      }).every((found) => found === null);
+    }"""
+    assert js("camera-clock.js", function) is True
 
 
 def test_undo_and_redo(js: Evaluate) -> None:
