@@ -32,8 +32,13 @@ from stream.wire import WireError
 
 CONNECT_SECONDS = 20.0
 HEARTBEAT_SECONDS = 1.0
-SILENCE_SECONDS = 4.0
+# Nothing heard for the first: silent, which is told, and the place may be taken by somebody else. For the
+# second: given up. ICE (RFC 7675) would give up after about 30 s by itself.
+SILENT_SECONDS = 4.0
+LOST_SECONDS = 15.0
 CLOSE_SECONDS = 5.0
+
+ConnectionState = Literal["new", "live", "silent", "closed"]
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +78,7 @@ class Connection:
         on_channel: Callable[[RTCDataChannel], None] | None = None,
     ) -> None:
         self.incoming: WebRTCSource | None = None
-        self.state: Literal["new", "live", "closed"] = "new"
+        self.state: ConnectionState = "new"
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._label = label
         self._connected = asyncio.Event()
@@ -169,9 +174,19 @@ class Connection:
             now = await self._packets_received()
             if now != received:
                 received, heard_at = now, time.monotonic()
-            elif time.monotonic() - heard_at >= SILENCE_SECONDS:
-                self.close(f"peer lost: nothing received for {SILENCE_SECONDS:g} s")
+            self._judge(time.monotonic() - heard_at)
             beat()
+
+    def _judge(self, silence: float) -> None:
+        """Take in for how long nothing has come."""
+        if silence >= LOST_SECONDS:
+            self.close(f"peer lost: nothing received for {LOST_SECONDS:g} s")
+        elif silence >= SILENT_SECONDS and self.state == "live":
+            self.state = "silent"
+            log.info("%s: silent", self._label)
+        elif silence < SILENT_SECONDS and self.state == "silent":
+            self.state = "live"
+            log.info("%s: back", self._label)
 
     async def _packets_received(self) -> int:
         """Packets of any kind that came: media, RTCP, or SCTP, which acknowledges our pings by itself."""

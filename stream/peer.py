@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Literal
 
 from aiortc import RTCDataChannel
 
@@ -69,6 +68,10 @@ class Peer:
         self._connection = Connection(f"session {session_id}", reach, self._on_channel)
 
     @property
+    def silent(self) -> bool:
+        return self._connection.state == "silent"
+
+    @property
     def session(self) -> Session | None:
         return self.live.session if self.live else None
 
@@ -105,8 +108,7 @@ class Peer:
     def snapshot(self) -> Message:
         """What `GET /sessions/{id}` tells."""
         known = self.live.snapshot() if self.live else dict.fromkeys(SHOWN)
-        state: Literal["new", "live", "closed"] = self._connection.state
-        return {"stats": Stats().snapshot(), **known, "id": self.session_id, "state": state}
+        return {"stats": Stats().snapshot(), **known, "id": self.session_id, "state": self._connection.state}
 
     async def _agreed(self, codec: str) -> None:
         source = await self._find_source()

@@ -41,6 +41,10 @@ class Publisher:
         self._h264 = h264
         self._connection = Connection(f"publisher {name}", reach)
 
+    @property
+    def silent(self) -> bool:
+        return self._connection.state == "silent"
+
     async def answer(self, sdp: str) -> str:
         """Our SDP answer, with all our candidates.
 
