@@ -19,13 +19,14 @@ box_prompts = [{ x_min = 100, y_min = 80, x_max = 300, y_max = 400, object_id = 
 width = 1920
 height = 1080
 [[camera.prompts]]
-mask_file = "door.png"                     # beside this file
+mask_file = "door.png"                     # or .json: the `rle` of a result; beside this file
 object_id = 2
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import ssl
 import tomllib
 from collections.abc import Mapping
@@ -33,8 +34,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.masks import rle_to_mask
+from engine.types import EngineError
 from signaling.settings import SettingsError
-from stream.mask_url import PREFIX
+from stream import mask_url
 from stream.prompt_message import PromptMessage, read_prompt_message
 from stream.sources.address import Credentials, SourceError, read_address
 from stream.sources.reader import Limits
@@ -166,14 +169,23 @@ def _size(fields: Fields) -> tuple[int, int]:
 
 
 def _prompt(message: Any, folder: Path) -> PromptMessage:
-    """A prompt message, whose mask may be a PNG file beside the configuration."""
+    """A prompt message, whose mask may be a file beside the configuration."""
     if not isinstance(message, dict):
         raise WireError("INVALID_INPUT", "prompts: expected tables")
-    mask_file = message.get("mask_file")
-    if isinstance(mask_file, str):
+    name = message.get("mask_file")
+    if isinstance(name, str):
         try:
-            data = (folder / mask_file).read_bytes()
+            message = {**message, "mask_url": _saved_mask(folder / name)}
         except OSError as error:
-            raise WireError("INVALID_INPUT", f"mask_file: {mask_file}: {error.strerror}") from None
-        message = {**message, "mask_url": PREFIX + base64.b64encode(data).decode()}
+            raise WireError("INVALID_INPUT", f"mask_file: {name}: {error.strerror}") from None
+        except (ValueError, LookupError, TypeError, EngineError) as error:
+            raise WireError("BAD_MASK", f"mask_file: {name}: expected COCO run lengths ({error})") from None
     return read_prompt_message(message)
+
+
+def _saved_mask(path: Path) -> str:
+    """A PNG, or run lengths as results carry them, as the data URI of a message."""
+    data = path.read_bytes()
+    if path.suffix == ".json":
+        return mask_url.encode(rle_to_mask(json.loads(data)))
+    return mask_url.PREFIX + base64.b64encode(data).decode()

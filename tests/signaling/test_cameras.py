@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 from certificates import certificate
+from PIL import Image
 from rtsp import rtsp_camera
-from signaling_service import Service, serving
+from signaling_service import Service, serving, until
 
+from engine.masks import mask_to_rle
 from engine.models import Model
 from engine.worker import Worker
 from signaling.cameras import read_cameras
 from signaling.settings import Settings, SettingsError
+from stream import mask_url
 
 SECRET = "hunter2-hunter2"
+MASK = np.zeros((48, 64), bool)
+MASK[10:30, 20:40] = True
 
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "cameras.toml"
     path.write_text(text)
     return path
+
+
+def save_masks(folder: Path) -> None:
+    """The same mask as a picture, and as a result has it."""
+    Image.fromarray(MASK).save(folder / "door.png")
+    (folder / "window.json").write_text(json.dumps(mask_to_rle(MASK)))
+
+
+def test_saved_masks_are_read_alike(tmp_path: Path) -> None:
+    save_masks(tmp_path)
+    prompts = '[{ mask_file = "door.png" }, { mask_file = "window.json", object_id = 5 }]'
+    text = f'[[camera]]\nname = "gate"\nurl = "rtsp://10.0.0.7/"\nprompts = {prompts}\n'
+    one, other = read_cameras(written(tmp_path, text), {})["gate"].prompts
+    assert np.array_equal(one.mask, MASK)
+    assert np.array_equal(other.mask, MASK)
+    assert (one.object_id, other.object_id) == (1, 5)
 
 
 def test_a_camera_has_credentials_by_reference_limits_and_prompts(tmp_path: Path) -> None:
@@ -65,12 +88,15 @@ height = 48
         ('tls_ca = "cameras.toml"', "tls_ca.*cameras.toml"),
         ('colour = "red"', "unknown key"),
         ('prompts = [{ mask_file = "gone.png" }]', "gone.png"),
+        ('prompts = [{ mask_file = "cameras.toml" }]', "mask_url.*PNG"),
+        ('prompts = [{ mask_file = "bad.json" }]', "bad.json: expected COCO run lengths.*4 x 4"),
         ("prompts = [{ object_id = 1 }]", "at least one of"),
         ('max_size = "big"', "WIDTHxHEIGHT"),
     ],
 )
 def test_a_wrong_entry_is_named_and_no_secret_is_shown(tmp_path: Path, lines: str, why: str) -> None:
     text = f'[[camera]]\nname = "gate"\nurl = "rtsp://10.0.0.7/"\n{lines}\n'
+    (tmp_path / "bad.json").write_text('{"size": [4, 4], "counts": "5"}')
     with pytest.raises(SettingsError, match=why) as caught:
         read_cameras(written(tmp_path, text), {})
     assert "gate" in str(caught.value)
@@ -103,20 +129,32 @@ max_fps = 5
 box_prompts = [{{ x_min = 10, y_min = 10, x_max = 100, y_max = 100, object_id = 3 }}]
 width = 320
 height = 240
+[[camera.prompts]]
+mask_file = "door.png"
+object_id = 4
+[[camera.prompts]]
+mask_file = "window.json"
+object_id = 5
 """
+        save_masks(tmp_path)
         settings = Settings(port=0, cameras=str(written(tmp_path, text)), offers_per_second=100)
         async with serving(settings, Worker(lambda: tiny_model)) as service:
-            snapshot = await followed(service)
+            await until(lambda: service.registry.live("gate") is not None, 60)
+            snapshot = await followed(service, "gate")
             cameras = (await service.http.get("/cameras")).json()["cameras"]
             metrics = (await service.http.get("/metrics")).text
-            other = await service.http.post("/sessions", json={"source": {"camera": "gate"}})
+            marked = [{"mask_url": mask_url.encode(MASK), "object_id": 9}]
+            body = {"source": {"camera": "gate"}, "prompts": marked}
+            other = await service.http.post("/sessions", json=body)
+            by_api = await followed(service, other.json()["id"])
             unknown = await service.http.post("/sessions", json={"source": {"camera": "cellar"}})
             assert (await service.http.delete(f"/sessions/{snapshot['id']}")).status_code == 204
-            assert len(service.registry) == 1
+            assert len(service.registry) == 1  # a deleted one is not begun anew
     assert (snapshot["name"], snapshot["source"]) == ("gate", "camera:gate")
     assert snapshot["signal"]["state"] == "live"
     assert snapshot["signal"]["decoder"] in ("software", "cuda")
-    assert [found["object_id"] for found in snapshot["objects"]] == [3]
+    assert [found["object_id"] for found in snapshot["objects"]] == [3, 4, 5]
+    assert [found["object_id"] for found in by_api["objects"]] == [9]
     assert cameras == [{"name": "gate", "autostart": True, "sessions": [snapshot["id"]]}]
     assert other.status_code == 201
     assert "sdp" not in other.json()
@@ -124,13 +162,13 @@ height = 240
     assert SECRET not in str(snapshot) + str(cameras) + metrics + caplog.text
 
 
-async def followed(service: Service) -> dict[str, object]:
-    """Wait until the one session has its object; its snapshot."""
+async def followed(service: Service, session: str) -> dict[str, object]:
+    """Wait until a session has objects; its snapshot."""
     async with asyncio.timeout(60):
         while True:
-            sessions = await service.sessions()
-            if sessions and sessions[0]["objects"]:
-                return sessions[0]
+            snapshot = (await service.http.get(f"/sessions/{session}")).json()
+            if snapshot["objects"]:
+                return dict(snapshot)
             await asyncio.sleep(0.1)
 
 
