@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.correction import carry_out
+from engine.enlarged import enlarged
 from engine.history import History, Moment
 from engine.lanes import Lane, seen, track
 from engine.masks import mask_box
@@ -55,7 +56,7 @@ def _shown(tracker: Tracker, moment: Moment, lanes: Sequence[Lane]) -> tuple[Obj
     if not lanes:
         return ()
     answers, there = Decoded.batch([lane.answer for lane in lanes]), seen(lanes)
-    masks = tracker.model.stages.masks(answers, moment.height, moment.width).cpu().numpy()
+    masks = enlarged(answers.filled, moment.height, moment.width)
     scores = answers.score.float().sigmoid().flatten().tolist()
     return tuple(
         ObjectMask(

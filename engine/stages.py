@@ -16,6 +16,7 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
+from engine.attention import attend, to_lanes
 from engine.holes import fill_holes
 from engine.memory import Memory
 
@@ -136,24 +137,10 @@ class Stages:
         memory = torch.cat((spatial.view(batch, -1, width), pointers.view(batch, -1, width)), dim=1)
         pos = torch.cat((spatial_pos.view(batch, -1, width), pointer_pos.view(batch, -1, width)), dim=1)
         pointer_tokens = pointers.numel() // (batch * width)
-        attended = self._attend(features, memory, pos, pointer_tokens)
+        tops, lanes = _distinct([f.top for f in features])
+        x = _tokens(tops)
+        attended = attend(net.memory_attention, x, lanes, self._image_pos, memory, pos, pointer_tokens)
         return attended.transpose(1, 2).view(batch, -1, self.grid, self.grid)
-
-    def _attend(self, features: Sequence[Features], memory: Tensor, pos: Tensor, pointers: int) -> Tensor:
-        """`MemoryAttention.forward`, with the first self-attention once per frame: it sees no memory yet."""
-        attention = self._net.memory_attention
-        frames, lanes = _distinct([f.top for f in features])
-        x = _tokens(frames)
-        if attention.pos_enc_at_input:
-            x = x + 0.1 * self._image_pos
-        first, *others = attention.layers
-        x = _to_lanes(first._forward_sa(x, self._image_pos), lanes)
-        x = first._forward_ca(x, memory, self._image_pos, pos, pointers)
-        x = x + first.linear2(first.activation(first.linear1(first.norm3(x))))
-        for layer in others:
-            x = layer(x, memory, pos, self._image_pos, pointers)
-        out: Tensor = attention.norm(x)
-        return out
 
     def _pointer_pos(self, distances: Tensor) -> Tensor:
         """[n] ages in frames to [n, mem_dim]."""
@@ -280,18 +267,13 @@ class Stages:
         frames, lanes = _distinct([f.top for f in features])
         # To tokens and back, as upstream: the strides this leaves decide which convolution kernels run.
         frames = frames.flatten(2).permute(2, 0, 1).permute(1, 2, 0).view(frames.shape)
-        x = _to_lanes(encoder.pix_feat_proj(frames), lanes) + encoder.mask_downsampler(mask)
+        x = to_lanes(encoder.pix_feat_proj(frames), lanes) + encoder.mask_downsampler(mask)
         memory: Tensor = encoder.out_proj(encoder.fuser(x))
         if net.no_obj_embed_spatial is not None:
             there = (decoded.score > 0).float()[..., None, None]
             memory = memory + (1 - there) * net.no_obj_embed_spatial[..., None, None]
         tokens = _tokens(memory.to(MEMORY_DTYPE))
         return [lane.clone(memory_format=torch.contiguous_format) for lane in tokens]
-
-    def masks(self, decoded: Decoded, height: int, width: int) -> Tensor:
-        """What is shown of B lanes, bool [B, height, width] at the size of the source picture."""
-        logits = F.interpolate(decoded.filled, size=(height, width), mode="bilinear", align_corners=False)
-        return logits[:, 0] > 0
 
 
 def _tokens(maps: Tensor) -> Tensor:
@@ -305,13 +287,6 @@ def _distinct(maps: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
     lanes = [order.setdefault(id(m), len(order)) for m in maps]
     distinct = list({id(m): m for m in maps}.values())
     return (distinct[0] if len(distinct) == 1 else torch.cat(distinct)), lanes
-
-
-def _to_lanes(batch: Tensor, lanes: list[int]) -> Tensor:
-    """One entry of `batch` for each lane, without a copy where one serves all."""
-    if batch.shape[0] == 1:
-        return batch.expand(len(lanes), *batch.shape[1:])
-    return batch[lanes]
 
 
 def _high(features: Sequence[Features]) -> list[Tensor] | None:

@@ -18,6 +18,7 @@ import torch
 
 from engine import history, lanes
 from engine.correction import carry_out
+from engine.enlarged import enlarged
 from engine.history import Held, History, Moment
 from engine.lanes import Lane, Step
 from engine.masks import mask_box
@@ -323,7 +324,7 @@ class Tracker:
         if not ordered:
             return ()
         answers = Decoded.batch([lane.answer for lane in ordered])
-        masks = self.model.stages.masks(answers, height, width).cpu().numpy()
+        masks = enlarged(answers.filled, height, width)
         logits = answers.score.float().cpu()
         shown = []
         for lane, mask, logit, score in zip(ordered, masks, logits, logits.sigmoid(), strict=True):

@@ -3,6 +3,8 @@ import copy
 import torch
 
 from engine import packed, pico
+from engine.packed.decoder import PackedDecoder
+from engine.packed.memory import PackedDownSampler, PackedFuser
 from engine.pico import PicoConfig, build_pico
 
 CPU = torch.device("cpu")
@@ -33,6 +35,52 @@ def test_packing_changes_nothing_but_rounding() -> None:
         for got, level in zip(fast.forward_image(image)["backbone_fpn"], expected, strict=True):
             assert got.shape == level.shape
             torch.testing.assert_close(got, level, rtol=1e-4, atol=1e-4)
+
+
+def test_the_packed_decoder_gives_the_same_masks() -> None:
+    net = trained_pico().eval()
+    stock = net.sam_mask_decoder
+    fast = PackedDecoder(copy.deepcopy(stock))
+    pe = net.sam_prompt_encoder.get_dense_pe()
+    for batch, clicks, several in ((1, 2, True), (3, 2, True), (2, 4, False), (1, 3, False)):
+        given = {
+            "image_embeddings": torch.randn(batch, 128, 4, 4),
+            "image_pe": pe,
+            "sparse_prompt_embeddings": torch.randn(batch, clicks, 128),
+            "dense_prompt_embeddings": torch.randn(batch, 128, 4, 4),
+            "multimask_output": several,
+            "repeat_image": False,
+            "high_res_features": [torch.randn(batch, 16, 16, 16), torch.randn(batch, 32, 8, 8)],
+        }
+        for got, expected in zip(fast(**given), stock(**given), strict=True):
+            assert got.shape == expected.shape
+            torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_packed_decoder_answers_many_prompts_on_one_picture() -> None:
+    net = trained_pico().eval()
+    stock = net.sam_mask_decoder
+    given = {
+        "image_embeddings": torch.randn(1, 128, 4, 4),
+        "image_pe": net.sam_prompt_encoder.get_dense_pe(),
+        "sparse_prompt_embeddings": torch.randn(5, 2, 128),
+        "dense_prompt_embeddings": torch.randn(5, 128, 4, 4),
+        "multimask_output": True,
+        "repeat_image": True,
+        "high_res_features": [torch.randn(1, 16, 16, 16), torch.randn(1, 32, 8, 8)],
+    }
+    expected = stock(**given)
+    for got, level in zip(PackedDecoder(stock)(**given), expected, strict=True):
+        torch.testing.assert_close(got, level, rtol=1e-4, atol=1e-4)
+
+
+def test_the_packed_memory_encoder_remembers_the_same() -> None:
+    plain = trained_pico().memory_encoder
+    sampler, fuser = PackedDownSampler(plain.mask_downsampler), PackedFuser(plain.fuser)
+    for batch in (1, 3):
+        mask, x = 20 * torch.rand(batch, 1, 64, 64) - 10, torch.randn(batch, 128, 4, 4)
+        torch.testing.assert_close(sampler(mask), plain.mask_downsampler(mask), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(fuser(x), plain.fuser(x), rtol=1e-4, atol=1e-4)
 
 
 def test_only_pico_in_float32_on_a_cpu_is_packed() -> None:
