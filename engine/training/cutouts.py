@@ -42,7 +42,6 @@ class Mark:
         box: (x0, y0, x1, y1); nothing outside belongs to the object.
         within: a loose polygon with the same meaning, for objects that fill their box badly.
         inside, outside: lines (x, y, x, y, ...) that surely are, or are not, on the object.
-        part: a piece of a larger thing (a jacket); good as a sprite, ambiguous as the answer to a click.
     """
 
     clip: str
@@ -52,7 +51,6 @@ class Mark:
     within: tuple[tuple[int, int], ...] = ()
     inside: tuple[Line, ...] = ()
     outside: tuple[Line, ...] = ()
-    part: bool = False
 
 
 def load_marks(path: Path) -> list[Mark]:
@@ -66,7 +64,7 @@ def load_marks(path: Path) -> list[Mark]:
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected entries with clip, frame, name, box and optionally within, inside, "
-            f"outside, part: {error}"
+            f"outside: {error}"
         ) from error
 
 
@@ -215,16 +213,15 @@ class Found:
 
 
 def cut(clips: Iterable[tuple[Sequence[Mark], Sequence[Image]]]) -> Found:
-    """Everything marked, cut out; parts of things give sprites only."""
+    """Everything marked, cut out and carried along its clip."""
     sprites, reels = [], []
     for marks, frames in clips:
         small = [shrink(frame) for frame in frames]
         for mark in marks:
             mask = grab(frames[mark.frame], mark)
             sprites.append(sprite(frames[mark.frame], mask))
-            if not mark.part:
-                cover = cv2.resize(mask.astype(np.float32), PICTURE[::-1], interpolation=cv2.INTER_AREA)
-                reels.append(reel(small, mark.frame, cover > 0.5))
+            cover = cv2.resize(mask.astype(np.float32), PICTURE[::-1], interpolation=cv2.INTER_AREA)
+            reels.append(reel(small, mark.frame, cover > 0.5))
     return Found(sprites, reels)
 
 

@@ -1,7 +1,7 @@
 """Clips made on the fly: sprites moving over a moving background, with exact masks.
 
-A scene has two objects to follow, each of two jointed parts, and two more layers that only occlude or
-distract (sometimes in the very texture of an object). Knows no network and no loss.
+A scene has two objects to follow, each of two jointed parts (or the two parts of one thing), and more layers
+that only occlude or distract (sometimes in the very texture of an object). Knows no network and no loss.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class SceneConfig:
     pace: float = 1.0  # time that passes per frame; under 1 everything is slower
     leave: float = 0.2  # share of objects that go out of the picture, and come back if there is time
     twin: float = 0.25  # share of clips with a distractor dressed like an object
+    apart: float = 0.3  # share of clips whose objects are two parts of one thing
     wobble: float = 0.4  # share of sprites that deform
     reels: float = 0.35  # share of clips over a reel with a marked object, where there are any
 
@@ -53,8 +54,9 @@ def make_clips(
     """
     device = material.pictures.data.device
     frames = config.frames
-    sprites = _cast(wardrobe, batch, config, g)
-    ids = torch.tensor([1, 1, 2, 2, 0, 0]).expand(batch, LAYERS)
+    apart = torch.rand(batch, generator=g) < config.apart
+    sprites = _cast(wardrobe, batch, config, apart, g)
+    ids = torch.where(apart[:, None], torch.tensor([1, 2, 0, 0, 0, 0]), torch.tensor([1, 1, 2, 2, 0, 0]))
     poses = _choreograph(batch, config, g)
     order = _stacking(batch, g)
     rows = torch.arange(batch)[:, None]
@@ -76,13 +78,13 @@ def make_clips(
     return Clips(image, torch.unflatten(masks, 0, (batch, frames)))
 
 
-def _cast(wardrobe: Wardrobe, batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
+def _cast(wardrobe: Wardrobe, batch: int, config: SceneConfig, apart: Tensor, g: torch.Generator) -> Tensor:
     """Sprites [B, LAYERS, 4, R, R]. Second parts are often absent; distractors are sometimes twins."""
     sprites = torch.unflatten(wardrobe.draw(batch * LAYERS, g), 0, (batch, LAYERS))
     device = sprites.device
     for part in (1, 3):
-        keep = (torch.rand(batch, 1, 1, generator=g) < 0.4).to(device)
-        sprites[:, part, 3] *= keep
+        keep = (torch.rand(batch, generator=g) < 0.4) | apart
+        sprites[:, part, 3] *= keep[:, None, None].to(device)
     twin = torch.rand(batch, generator=g) < config.twin
     whole = torch.rand(batch, generator=g) < 0.6  # same shape too, not only the same cloth
     for b in range(batch):
@@ -138,7 +140,7 @@ def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
     elsewhere = (rand(count, 2) * 2 - 1) * 0.8 * (rand(count, 1) < 0.6)
     x = x + reach * away * sideways + back * elsewhere[..., :1]
     y = y + reach * away * ~sideways + back * elsewhere[..., 1:]
-    size = 0.12 + 0.55 * rand(count, 1) ** 1.5
+    size = 0.07 + 0.6 * rand(count, 1) ** 1.5
     size[:, OBJECTS:] *= 1.2
     zoom = ((rand(count, 1) - 0.5) * 0.06 * t).exp()
     aspect = ((rand(count, 1) - 0.5) * 0.9).exp()

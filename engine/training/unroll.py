@@ -79,7 +79,7 @@ def normalise(images: Tensor) -> Tensor:
 def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> Outcome:
     batch, frames, objects = clips.masks.shape[:3]
     features = _encode(net, clips.images)
-    weight = (clips.masks[:, 0].flatten(2).sum(2) > 0.002 * net.image_size**2).flatten().float()
+    weight = (clips.masks[:, 0].flatten(2).sum(2) > 0.0008 * net.image_size**2).flatten().float()
     output: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     losses: list[Losses] = []
     ious: list[float] = []

@@ -106,15 +106,15 @@ def test_what_cannot_be_followed_is_not_carried() -> None:
 def test_a_folder_and_its_marks_become_files(clips: Path, tmp_path: Path) -> None:
     entries = [
         {"clip": "crossing", "frame": 3, "name": "disc", "box": mark(3).box},
-        {"clip": "crossing", "frame": 9, "name": "piece", "box": mark(9).box, "part": True},
+        {"clip": "crossing", "frame": 9, "name": "disc again", "box": mark(9).box},
     ]
     (tmp_path / "marks.json").write_text(json.dumps(entries))
     main([str(clips), "--marks", str(tmp_path / "marks.json"), "--out", str(tmp_path)])
     sprites = torch.load(tmp_path / "cutouts.pt", weights_only=True)
     reels = load_reels(tmp_path / "reels.pt")
     assert (sprites.shape, sprites.dtype) == ((2, 4, SIDE, SIDE), torch.uint8)
-    assert len(reels.runs) == 1
-    assert len(reels.frames) == len(reels.masks) >= 1
+    assert len(reels.runs) == 2
+    assert len(reels.frames) == len(reels.masks) >= 2
     area = np.pi * RADIUS**2 / (HEIGHT * WIDTH)
     assert float(reels.masks.float().mean()) == pytest.approx(area, rel=0.15)
 
