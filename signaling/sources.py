@@ -95,11 +95,19 @@ class Sources:
             raise SourceError(
                 "NOT_ALLOWED", "files as sources are off; the operator allows them by --media-dir"
             )
-        root = Path(folder).resolve()
-        path = (root / request.path).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
+        path = _within(Path(folder).resolve(), request.path)
+        if path is None:
             raise SourceError("NOT_FOUND", f"there is no file {request.path!r}")
         return _played(path, request, request.path)
+
+
+def _within(folder: Path, name: str) -> Path | None:
+    """The file of that name in or below `folder`, links followed; None where there is none."""
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError):  # names that no file system has
+        return None
 
 
 def _played(path: Path | Callable[[], BinaryIO], request: UrlRequest | FileRequest, name: str) -> Made:

@@ -15,6 +15,7 @@ from urllib.parse import urljoin
 import certifi
 
 from stream.sources.address import Address, Network, SourceError, read_address, within
+from stream.sources.describe import authorize
 
 SECONDS = 10.0
 REDIRECTS = 5
@@ -25,7 +26,7 @@ class RemoteFile(io.RawIOBase):
     """The body of a URL; a seek asks the server for the rest from there on (RFC 9110 Range).
 
     Args:
-        url: http or https.
+        url: http or https; a user name and password in it go to its host alone, no redirect gets them.
         networks: where every host, redirected to or not, must be.
 
     Raises:
@@ -93,13 +94,19 @@ class RemoteFile(io.RawIOBase):
     def _request(self, start: int) -> http.client.HTTPResponse:
         self._connection = _Pinned(self._address, self._networks)
         try:
-            headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
-            self._connection.request("GET", self._address.path, headers=headers)
+            self._connection.request("GET", self._address.path, headers=self._headers(start))
             self._response = self._connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             cause = "nothing came in time" if isinstance(error, TimeoutError) else type(error).__name__
             raise SourceError("UNREACHABLE", f"{self._address}: {cause}") from None
         return self._response
+
+    def _headers(self, start: int) -> dict[str, str]:
+        headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
+        if self._address.credentials is not None:
+            proof = authorize(self._address.bare, self._address.credentials, ["Basic"])
+            headers |= {"Authorization": proof or ""}
+        return headers
 
     def _check(self, response: http.client.HTTPResponse, start: int) -> None:
         if response.status == 206:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
 from pathlib import Path
@@ -170,31 +169,3 @@ async def followed(service: Service, session: str) -> dict[str, object]:
             if snapshot["objects"]:
                 return dict(snapshot)
             await asyncio.sleep(0.1)
-
-
-@pytest.mark.parametrize(
-    ("source", "status", "code"),
-    [
-        ({"url": "rtsp://127.0.0.1:9/x"}, 403, "NOT_ALLOWED"),
-        ({"file": "x.mp4"}, 403, "NOT_ALLOWED"),
-        ({"camera": "a", "url": "b"}, 400, "INVALID_INPUT"),
-        ({}, 400, "INVALID_INPUT"),
-        ("webrtc", 400, "INVALID_INPUT"),
-    ],
-)
-async def test_sources_that_are_not_allowed_are_refused(
-    service: Service, source: object, status: int, code: str
-) -> None:
-    answer = await service.http.post("/sessions", json={"source": source})
-    assert (answer.status_code, answer.json()["error_type"]) == (status, code)
-    assert not len(service.registry)
-
-
-async def test_an_address_outside_the_allowed_networks_is_refused(tiny_model: Model) -> None:
-    settings = Settings(port=0, source_networks=(ipaddress.ip_network("10.0.0.0/8"),), offers_per_second=100)
-    async with serving(settings, Worker(lambda: tiny_model)) as service:
-        for url in ("rtsp://127.0.0.1/x", "http://localhost/x.mp4", "rtsp://[::ffff:127.0.0.1]/"):
-            answer = await service.http.post("/sessions", json={"source": {"url": url}})
-            assert (answer.status_code, answer.json()["error_type"]) == (403, "NOT_ALLOWED")
-        answer = await service.http.post("/sessions", json={"source": {"url": "file:///etc/passwd"}})
-        assert (answer.status_code, answer.json()["error_type"]) == (400, "BAD_URL")

@@ -26,7 +26,7 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Files, byte ranges of them, and redirects: /to/URL."""
+    """Files, byte ranges of them, redirects (/to/URL), and files for viewer:p@ss alone (/locked/NAME)."""
 
     def log_message(self, *_: object) -> None:
         """Be quiet."""
@@ -37,7 +37,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Location", self.path.removeprefix("/to/"))
             self.end_headers()
             return
-        path = Path(self.directory) / self.path.lstrip("/")
+        if self.path.startswith("/locked/") and self.headers["Authorization"] != "Basic dmlld2VyOnBAc3M=":
+            self.send_error(401)
+            return
+        path = Path(self.directory) / self.path.removeprefix("/locked").lstrip("/")
         if not path.is_file():
             self.send_error(404)
             return
@@ -96,6 +99,18 @@ def test_a_part_in_the_middle_can_be_asked_for(tmp_path: Path, server: str) -> N
         assert remote.seek(-2, 2) == 198
         assert remote.read() == b"\xc6\xc7"
         assert remote.read(5) == b""
+
+
+def test_a_password_opens_and_is_given_to_nobody_else(tmp_path: Path, server: str) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    login = server.replace("://", "://viewer:p%40ss@")
+    with RemoteFile(f"{login}/locked/a.bin", LOOPBACK) as remote:
+        assert remote.read() == b"abc"
+    for url in (f"{server}/locked/a.bin", f"{login}/to/{server}/locked/a.bin"):
+        with pytest.raises(SourceError) as caught:
+            RemoteFile(url, LOOPBACK)
+        assert caught.value.code == "UNAUTHORIZED"
+        assert "p@ss" not in str(caught.value)
 
 
 def test_hosts_that_are_not_allowed_are_not_asked_even_by_redirect(server: str) -> None:
