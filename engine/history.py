@@ -20,6 +20,9 @@ from engine.types import EngineError, Frame
 
 SECONDS = 2.0
 RATE = 30  # frames kept for a second, however many there are in it
+# Frames kept however old they are: where a step takes a second, what was clicked is two frames and two
+# seconds old when its step begins, and must not be refused for the slowness of the engine.
+LEAST = 12
 TIMES = 1024  # frames whose age is known, kept or not
 
 
@@ -60,7 +63,8 @@ class History:
     """Moments, oldest first.
 
     Args:
-        seconds: how far back it reaches, in no more than RATE frames for each; 0 keeps nothing.
+        seconds: how far back it reaches, in no more than RATE frames for each, and no fewer than the last
+            LEAST if that many are allowed; 0 keeps nothing.
     """
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -92,10 +96,11 @@ class History:
             self._moments.append(Moment(frame.index, frame.captured_at, *size, _own(features), before))
         since = frame.captured_at - self.seconds
         surplus = len(self._moments) - self._most
+        recent = len(self._moments) - min(LEAST, self._most)
         self._moments = [
             m
             for i, m in enumerate(self._moments)
-            if (i >= surplus and m.captured_at >= since) or m.index >= needed
+            if i >= recent or (i >= surplus and m.captured_at >= since) or m.index >= needed
         ]
 
     @property

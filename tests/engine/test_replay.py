@@ -14,7 +14,7 @@ import torch
 from official import CPU
 from torch import Tensor
 
-from engine import history, lanes, nets
+from engine import history, lanes, nets, rounds
 from engine.memory import Memory
 from engine.models import Model, Preset
 from engine.pico import PicoConfig, build_pico
@@ -224,8 +224,8 @@ def test_history_is_bounded_in_time_and_number_and_counted(model: Model) -> None
         tracker.step(frame(index))
         slow.step(replace(frame(index), captured_at=index * 0.3))
         still.step(replace(frame(index), captured_at=0.0))
-    assert (tracker.oldest, slow.oldest, still.oldest) == (54, 71, 75 - history.RATE)
-    frames = tracker.nbytes() / (75 - 54), slow.nbytes() / (75 - 71), still.nbytes() / history.RATE
+    assert (tracker.oldest, slow.oldest, still.oldest) == (54, 75 - history.LEAST, 75 - history.RATE)
+    frames = tracker.nbytes() / (75 - 54), slow.nbytes() / history.LEAST, still.nbytes() / history.RATE
     (size,) = set(frames)  # bytes of one frame's features
     assert size == 4 * (32 * 2 * 2 + 8 * 4 * 4 + 4 * 8 * 8)
     assert Tracker(model, history=0).nbytes() == 0
@@ -392,7 +392,7 @@ def test_streams_that_replay_leave_each_other_alone(model: Model) -> None:
     ]
     for index in range(35):
         jobs = [(t, frame(index), s.get(index, ())) for t, s in zip(trackers, scripts, strict=True)]
-        assert all(isinstance(result, MaskSet) for result in lanes.step_many(model, jobs))
+        assert all(isinstance(result, MaskSet) for result in rounds.step_many(model, jobs))
     for tracker, script in zip(trackers, scripts, strict=True):
         alone = run(model, script, 35).tracker
         assert tracker.object_ids == alone.object_ids

@@ -37,5 +37,5 @@ async def test_results_name_the_capture_of_their_picture() -> None:
     async with linked(Camera(scene, fps=25), ColourEngine().step) as link:
         await link.until(lambda: sum(r["capture_time"] is not None for r in link.of("result")) > 20)
     timed = [result for result in link.of("result") if result["capture_time"] is not None]
-    # A wrong origin of the RTP clock would be off by hours; the rest is how late a busy machine films and sends.
+    # A wrong origin of the RTP clock would be off by hours; the rest is how late a busy machine sends.
     assert all(abs(time.time() - result["capture_time"]) < 60 for result in timed)
