@@ -45,6 +45,7 @@ from signaling.viewers import Viewers
 from stream.bucket import Bucket
 from stream.encoders import pick_h264
 from stream.network import use_ports
+from stream.sources.reader import CUDA, SOFTWARE, has_cuda
 
 STOP_SECONDS = 3.0
 # The page comes last: it takes every path that is left.
@@ -89,6 +90,7 @@ def create_app(settings: Settings, worker: Worker, fal: FalService | None = None
         fal=fal,
         sources=Sources(settings, named),
         h264=pick_h264(settings.h264_encoder),
+        decoder=CUDA if has_cuda() else SOFTWARE,
         viewers=watching,
         archive=Archive(settings),
         offers=Bucket(settings.offers_per_second, burst=2 * settings.offers_per_second),

@@ -28,6 +28,7 @@ class AppState:
     offers: Bucket
     sources: Sources
     h264: str
+    decoder: str
     viewers: Viewers
     archive: Archive
     fal: FalService | None = None

@@ -20,6 +20,7 @@ async def health(request: Request) -> Response:
             "status": "ok",
             "model": {"name": worker.model.name, "why": worker.model.why},
             "encoders": {"h264": state.h264, "vp8": VP8},
+            "decoder": state.decoder,
             "sessions": len(state.sessions),
             "max_sessions": state.settings.max_sessions,
         }

@@ -22,6 +22,8 @@ from stream.latest import Latest, LatestClosed
 from stream.picture import Picture
 from stream.sources.address import Address, SourceError
 
+CUDA, SOFTWARE = "cuda", "software"
+
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +50,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a stream turned out to be."""
+    """What a stream turned out to be; `decoder` is CUDA or SOFTWARE."""
 
     codec: str
     decoder: str
@@ -127,7 +129,7 @@ class Reader:
             format="rtsp",  # and nothing else that a URL could talk FFmpeg into
             options=self._options,
             timeout=(limits.open_seconds, limits.silent_seconds + 1),
-            hwaccel=HWAccel("cuda", allow_software_fallback=True) if has_cuda() else None,
+            hwaccel=HWAccel(CUDA, allow_software_fallback=True) if has_cuda() else None,
         )
 
     def _deliver(self, frame: av.VideoFrame, stream: VideoStream) -> None:
@@ -138,7 +140,7 @@ class Reader:
             raise SourceError("TOO_LARGE", f"{self._address}: expected at most {at_most}, got {size}")
         if self.opened is None:
             context = stream.codec_context
-            self.opened = Opened(context.name, "cuda" if context.is_hwaccel else "software")
+            self.opened = Opened(context.name, CUDA if context.is_hwaccel else SOFTWARE)
         self._check_frozen(frame)
         now = time.monotonic()
         if limits.max_fps and self._kept_at is not None and now - self._kept_at < 0.9 / limits.max_fps:
@@ -183,7 +185,7 @@ def _cause(error: av.FFmpegError) -> str:
 def has_cuda() -> bool:
     """Whether an NVIDIA GPU decodes video here."""
     try:
-        HWAccel("cuda").create(av.codec.Codec("h264", "r"))
+        HWAccel(CUDA).create(av.codec.Codec("h264", "r"))
     except (av.FFmpegError, NotImplementedError, RuntimeError, ValueError):
         return False
     return True

@@ -17,6 +17,7 @@ from engine.worker import Worker
 from signaling.settings import Settings
 from stream.client import LiveClient
 from stream.encoders import pick_h264
+from stream.sources.reader import has_cuda
 
 KEY = "0123456789abcdef0123"
 OTHER_KEY = "another-key-0123456789"
@@ -59,6 +60,7 @@ async def test_health_is_green_only_when_the_model_is_warm(tiny_model: Model) ->
         assert after.json()["status"] == "ok"
         assert after.json()["model"] == {"name": tiny_model.name, "why": tiny_model.why}
         assert after.json()["encoders"] == {"h264": pick_h264(), "vp8": "libvpx"}
+        assert after.json()["decoder"] == ("cuda" if has_cuda() else "software")
 
 
 async def test_health_says_why_there_is_no_model() -> None:
