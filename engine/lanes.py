@@ -1,8 +1,7 @@
-"""One step of many trackers as one batch.
+"""Objects while their frame is worked on, and the verbs that take many of them at once.
 
 A lane is one object of one stream on one frame. Lanes are gathered over all trackers, run together through
-memory attention, decoder and memory encoder, and handed back. Nothing a tracker holds is changed before its
-whole step has succeeded, so a step that fails leaves its tracker as it was.
+memory attention, decoder and memory encoder, and handed back.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint
 from engine.stages import Decoded, Features, Stages
 from engine.story import Story
-from engine.types import EngineError, Frame, MaskSet, Prompt
+from engine.types import EngineError, Frame, Prompt
 
 if TYPE_CHECKING:
-    from engine.models import Model
     from engine.replay import Gone, Replay
     from engine.tracker import Tracker
 
@@ -30,8 +28,6 @@ MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
 LEAST_ROUNDS = 3  # frames of the past that a step makes up for: two more than come anew, so that it ends
 MOST_ROUNDS = 4  # and at most, so that the stream goes on
 REPLAY_S = 0.05  # what a step may always spend on them
-
-Job = tuple["Tracker", Frame, Sequence[Prompt]]
 
 
 @dataclass(slots=True, eq=False)
@@ -106,56 +102,6 @@ class Step:
     def refused(self) -> set[int]:
         """The `id` of prompts that were rejected."""
         return {id(prompt) for prompt, _ in self.rejected}
-
-
-def step_many(model: Model, jobs: Sequence[Job]) -> list[MaskSet | Exception]:
-    """One step of each tracker, batched; a job that fails gives its exception and touches no other.
-
-    All trackers must have been made with `model`, and each may occur once.
-    """
-    with torch.inference_mode(), model.autocast():
-        try:
-            return list(_step(model, jobs))
-        except Exception as error:
-            if len(jobs) == 1:
-                return [error]
-            return [result for job in jobs for result in step_many(model, [job])]
-
-
-def _step(model: Model, jobs: Sequence[Job]) -> list[MaskSet]:
-    stages, clock = model.stages, _Clock()
-    images = torch.cat([model.pixels.read(tracker.accept(frame)) for tracker, frame, _ in jobs])
-    clock.lap("read")
-    features = stages.encode(images)
-    clock.lap("encode")
-    steps = [tracker.begin(frame, f) for (tracker, frame, _), f in zip(jobs, features, strict=True)]
-    track(stages, [lane for step in steps for lane in step.lanes.values()])
-    clock.lap("track")
-    for (tracker, _, prompts), step in zip(jobs, steps, strict=True):
-        tracker.prompt(step, prompts)
-    clock.lap("prompt")
-    trackers = [tracker for tracker, _, _ in jobs]
-    memories = catch_up(stages, list(zip(trackers, steps, strict=True)), clock.timings["total"])
-    clock.lap("replay")
-    memories |= remember(
-        stages, [lane for step in steps for lane in step.lanes.values() if id(lane) not in memories]
-    )
-    clock.lap("remember")
-    shown = [tracker.show(step) for tracker, step in zip(trackers, steps, strict=True)]
-    clock.lap("masks")
-    for tracker, step in zip(trackers, steps, strict=True):
-        tracker.commit(step, memories)
-    return [
-        MaskSet(
-            step.frame.index,
-            objects,
-            clock.timings,
-            rejected=tuple(step.rejected),
-            pending=tuple(prompt for replay in step.replays.values() for prompt in replay.waiting),
-            reanchored=tuple(step.reanchored),
-        )
-        for step, objects in zip(steps, shown, strict=True)
-    ]
 
 
 def catch_up(stages: Stages, steps: Sequence[tuple[Tracker, Step]], live_seconds: float) -> dict[int, Memory]:
@@ -236,17 +182,3 @@ def _batches(lanes: Sequence[Lane], key: Callable[[Lane], tuple[int, ...]]) -> I
         batch = list(group)
         for start in range(0, len(batch), MAX_BATCH):
             yield batch[start : start + MAX_BATCH]
-
-
-class _Clock:
-    """Seconds between laps, and in total."""
-
-    def __init__(self) -> None:
-        self.timings: dict[str, float] = {"total": 0.0}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.timings[stage] = now - self._last
-        self.timings["total"] += now - self._last
-        self._last = now

@@ -16,7 +16,7 @@ from functools import partial
 
 import torch
 
-from engine import history, lanes
+from engine import history, rounds
 from engine.correction import carry_out
 from engine.enlarged import enlarged
 from engine.history import Held, History, Moment
@@ -94,6 +94,7 @@ class Tracker:
         history: float = history.SECONDS,
     ) -> None:
         self.model = model
+        self.remembered_in = 0.0  # seconds, the newest frame with all others in its batch
         net = model.net
         self._limits = Limits(
             net.num_maskmem - 1, net.max_obj_ptrs_in_encoder - 1, max_cond_frames, pin_first
@@ -139,7 +140,7 @@ class Tracker:
         Raises:
             EngineError: BAD_FRAME; nothing has changed then.
         """
-        (result,) = lanes.step_many(self.model, [(self, frame, prompts)])
+        (result,) = rounds.step_many(self.model, [(self, frame, prompts)])
         if isinstance(result, Exception):
             raise result
         return result
@@ -168,7 +169,7 @@ class Tracker:
             held = replay.before(moment.index)
         return self._lane(object_id, moment.index, moment.features, story, held)
 
-    # The parts of a step, called by `lanes.step_many`; only `commit` changes anything.
+    # The parts of a step, called by `engine.rounds`; only `commit` changes anything.
 
     def accept(self, frame: Frame) -> Frame:
         """The frame, if it may come now."""
@@ -239,8 +240,9 @@ class Tracker:
         ordered = [step.lanes[i] for i in sorted(step.lanes)]
         return self._shown(ordered, step.frame.height, step.frame.width)
 
-    def commit(self, step: Step, memories: Mapping[int, Memory]) -> None:
-        """Take the step's outcome as the new state."""
+    def commit(self, step: Step, memories: Mapping[int, Memory], seconds: float) -> None:
+        """Take the step's outcome as the new state; remembering it took `seconds`."""
+        self.remembered_in = seconds
         history, frame = self._history, step.frame
         if step.forgotten:
             history.forget_objects()

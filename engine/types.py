@@ -203,7 +203,8 @@ class ObjectMask:
 class MaskSet:
     """Every object of a stream on one frame, ascending by object id. Complete in itself.
 
-    `timings` are seconds by stage ("encode", "track", "prompt", "total", ...).
+    `timings` are seconds by stage ("encode", "track", "prompt", "total", ...); "remember" is of the step
+    before, for the masks are given out before they are remembered.
     `rejected` are prompts that could not be carried out, with the reason.
     `pending` are prompts, of this step or earlier ones, whose effect does not show yet: they were made on an
     earlier frame, and their object is being followed from there to here. A prompt that was neither rejected

@@ -21,8 +21,8 @@ import torch
 
 from engine import threads
 from engine.history import SECONDS
-from engine.lanes import step_many
 from engine.models import Model
+from engine.rounds import Answer, answer_many, settle
 from engine.tracker import PATIENCE, Tracker
 from engine.types import EngineError, Frame, MaskSet, Point, Points, Prompt
 
@@ -272,16 +272,19 @@ class Worker:
         self._piece(model)
         try:
             jobs = [(r.tracker, r.frame, r.prompts) for r in requests]
-            results = step_many(model, jobs) if jobs else []
+            answers = answer_many(model, jobs) if jobs else []
         except BaseException as error:
             for request in requests:
                 request.future.set_exception(error)
             raise
-        for request, result in zip(requests, results, strict=True):
-            if isinstance(result, Exception):
-                request.future.set_exception(result)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Exception):
+                request.future.set_exception(answer)
             else:
-                request.future.set_result(result)
+                request.future.set_result(answer.masks)
+        for failure in settle(model, [answer for answer in answers if isinstance(answer, Answer)]):
+            if failure is not None:
+                log.error("a frame was followed but could not be remembered", exc_info=failure)
         return True
 
     def _show_previews(self) -> None:

@@ -27,6 +27,11 @@ class Picture:
     pts: float | None = None
     capture_time: float | None = None
 
+    @property
+    def plain(self) -> bool:
+        """`i420` has nothing to do but copy: sooner done than handed to a thread."""
+        return self.video.format.name == "yuv420p" and not self.video.rotation
+
     def i420(self) -> NDArray[np.uint8]:
         """Planar I420 uint8 [H * 3 / 2, W], upright, cropped to even H and W.
 

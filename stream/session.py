@@ -182,7 +182,8 @@ class Session:
 
     async def _advance(self, picture: Picture) -> None:
         taken_at = time.monotonic()
-        frame = self._frame(picture, await self._in_thread(picture.i420))
+        image = picture.i420() if picture.plain else await self._in_thread(picture.i420)
+        frame = self._frame(picture, image)
         turns = admit(self._inbox.take(), frame, self._object_ids, self._framelog)
         began_at = time.monotonic()
         for turn in turns:

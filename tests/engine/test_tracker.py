@@ -9,11 +9,11 @@ import pytest
 import torch
 from official import CPU, clip_frames, small_model, small_net
 
-from engine import lanes, nets
-from engine.lanes import step_many
+from engine import lanes, nets, rounds
 from engine.masks import mask_box
 from engine.models import Model, Preset
 from engine.pico import PicoConfig, build_pico
+from engine.rounds import step_many
 from engine.tracker import Tracker
 from engine.types import (
     Box,
@@ -146,7 +146,7 @@ def test_a_step_that_fails_half_way_changes_nothing(model: Model, monkeypatch: p
     tracker.step(FRAMES[0], [CLICK])
     track = tracker.tracks[1]
     with monkeypatch.context() as patch:
-        patch.setattr(lanes, "remember", lambda *_: 1 // 0)
+        patch.setattr(rounds, "remember", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             tracker.step(FRAMES[1], [BOX])
     assert tracker.tracks == {1: track}

@@ -8,16 +8,18 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from typing import Any
 
 import numpy as np
 import pytest
 from official import clip_frames, small_model
 
-from engine import lanes, worker
-from engine.lanes import Job
+from engine import rounds, worker
+from engine.memory import Memory
 from engine.models import Model
+from engine.rounds import Answer, Job
 from engine.tracker import Tracker
-from engine.types import EngineError, Frame, MaskSet, Point, Points
+from engine.types import EngineError, Frame, Point, Points
 from engine.worker import Worker
 
 CLICK = (Points(1, (Point(0.4, 0.5),)),)
@@ -52,13 +54,13 @@ class Gate:
         self.rounds: list[list[int]] = []
         self.entered, self.open = threading.Event(), threading.Event()
 
-        def gated(model: Model, jobs: Sequence[Job]) -> list[MaskSet | Exception]:
+        def gated(model: Model, jobs: Sequence[Job]) -> list[Answer | Exception]:
             self.rounds.append([frame.index for _, frame, _ in jobs])
             self.entered.set()
             assert self.open.wait(60)
-            return lanes.step_many(model, jobs)
+            return rounds.answer_many(model, jobs)
 
-        monkeypatch.setattr(worker, "step_many", gated)
+        monkeypatch.setattr(worker, "answer_many", gated)
 
 
 @pytest.fixture
@@ -230,3 +232,38 @@ def test_a_preview_goes_before_steps_and_changes_nothing(engine: Worker, gate: G
     with pytest.raises(EngineError) as caught:
         streams[1].preview(CLICK)
     assert caught.value.code == "CLOSED"
+
+
+def test_masks_are_given_out_before_they_are_remembered(
+    engine: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next step, asked for meanwhile, finds them remembered."""
+    answered = threading.Event()
+    real = rounds.remember
+
+    def patient(*arguments: Any) -> dict[int, Memory]:
+        assert answered.wait(60)
+        return real(*arguments)
+
+    stream = engine.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "remember", patient)
+        first = stream.submit(FRAMES[0], CLICK).result(60)
+        second = stream.submit(FRAMES[1])
+        answered.set()
+        after = second.result(60)
+    assert [found.object_id for found in first.objects] == [found.object_id for found in after.objects]
+    assert first.timings["remember"] == 0 < after.timings["remember"]
+
+
+def test_what_cannot_be_remembered_is_a_step_not_taken(
+    engine: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = engine.open()
+    stream.submit(FRAMES[0], CLICK).result(60)
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "remember", lambda *_: 1 // 0)
+        assert len(stream.submit(FRAMES[1]).result(60).objects) == 1
+        engine.call(lambda model: None).result(60)
+    assert "could not be remembered" in caplog.text
+    assert len(stream.submit(FRAMES[2]).result(60).objects) == 1

@@ -90,14 +90,14 @@ async def test_sessions_do_not_see_each_others_objects(service: Service) -> None
 async def test_a_slow_engine_skips_frames_and_stays_fresh(
     tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = engine.worker.step_many
+    real = engine.worker.answer_many
 
     def slow(*arguments):  # type: ignore[no-untyped-def]
         time.sleep(0.3)
         return real(*arguments)
 
     async with serving(Settings(port=0), Worker(lambda: tiny_model)) as service:
-        monkeypatch.setattr(engine.worker, "step_many", slow)
+        monkeypatch.setattr(engine.worker, "answer_many", slow)
         async with service.viewer(fps=30) as viewer:
             await viewer.click()
             await until(lambda: len(viewer.of("result")) >= 12, 60)
@@ -208,14 +208,14 @@ async def test_shutdown_ends_every_session(tiny_model: Model) -> None:
 
 
 async def test_one_failing_session_harms_no_other(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = engine.worker.step_many
+    real = engine.worker.answer_many
 
     def some_fail(model, jobs):  # type: ignore[no-untyped-def]
         results = real(model, jobs)
-        wrong = [any(found.object_id == 666 for found in getattr(r, "objects", ())) for r in results]
+        wrong = [any(found.object_id == 666 for found in r.masks.objects) for r in results]
         return [RuntimeError("boom") if bad else r for bad, r in zip(wrong, results, strict=True)]
 
-    monkeypatch.setattr(engine.worker, "step_many", some_fail)
+    monkeypatch.setattr(engine.worker, "answer_many", some_fail)
     async with service.viewer() as good, service.viewer() as bad:
         await good.click()
         with pytest.raises(Exception, match="step"):
