@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from certificates import certificate
+from numpy.typing import NDArray
 from PIL import Image
-from rtsp import rtsp_camera
+from rtsp import RtspCamera, need_gstreamer, rtsp_camera
 from signaling_service import Service, serving, until
 
 from engine.masks import mask_to_rle
@@ -159,6 +161,60 @@ object_id = 5
     assert "sdp" not in other.json()
     assert (unknown.status_code, unknown.json()["error_type"]) == (404, "NOT_FOUND")
     assert SECRET not in str(snapshot) + str(cameras) + metrics + caplog.text
+
+
+async def test_objects_outlive_a_camera_that_is_away_at_the_start_and_again_later(
+    tiny_model: Model, tmp_path: Path
+) -> None:
+    """The prompts wait for its first picture; when it is back, the same objects go on under the same ids."""
+    need_gstreamer()
+    camera = RtspCamera()
+    save_masks(tmp_path)
+    text = f"""
+[[camera]]
+name = "gate"
+url = "{camera.url}"
+autostart = true
+max_fps = 5
+prompts = [{{ mask_file = "window.json", object_id = 5 }}]
+"""
+    settings = Settings(port=0, cameras=str(written(tmp_path, text)), offers_per_second=100)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        try:
+            await until(lambda: service.registry.live("gate") is not None, 60)
+            live = service.registry.live("gate")
+            assert live is not None
+            await until(lambda: live.snapshot()["signal"]["error_type"] == "UNREACHABLE", 60)
+            await camera.start()
+            before = await followed(service, "gate")
+            bright = await look(service)
+            await camera.kill()
+            await until(lambda: live.session.state()["no_signal_since"] is not None, 60)
+            await until(lambda: live.glance.shown is not None and live.glance.shown.result is None, 60)
+            slate = await look(service)
+            away = (await service.http.get("/sessions/gate")).json()
+            await camera.start()
+            await until(lambda: live.session.state()["no_signal_since"] is None, 60)
+            back = await followed(service, "gate")
+        finally:
+            await camera.kill()
+    assert away["signal"]["state"] == "no_signal"
+    assert [found["object_id"] for found in away["objects"]] == [5]
+    assert [found["object_id"] for found in back["objects"]] == [5]
+    assert back["id"] == before["id"]
+    assert back["frame_index"] > before["frame_index"]
+    assert back["signal"]["connections"] == 2
+    assert slate.shape == bright.shape
+    assert slate[:90].mean() < 0.7 * bright[:90].mean()  # the last picture, darkened
+    letters = slate[108:132]
+    assert (letters > 225).sum() > 100
+    assert (letters < 30).sum() > 1000
+
+
+async def look(service: Service) -> NDArray[np.uint8]:
+    """The newest picture of the camera, grey."""
+    answer = await service.http.get("/sessions/gate/snapshot.png")
+    return np.asarray(Image.open(io.BytesIO(answer.content)).convert("L"))
 
 
 async def followed(service: Service, session: str) -> dict[str, object]:
