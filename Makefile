@@ -16,7 +16,7 @@ BOX  ?=
 POINT ?=
 ARGS ?=
 
-.PHONY: help setup setup-test test check format demo bench run lock clean
+.PHONY: help setup setup-test test check format demo bench soak run lock clean
 
 help:
 	@echo "make demo    the built-in clip through a real WebRTC session -> demo/out.mp4, sheet.png, report.json"
@@ -24,6 +24,7 @@ help:
 	@echo "make test    all tests (ARGS=\"tests/engine -k parity\")"
 	@echo "make check   format, lint, types of Python and JavaScript"
 	@echo "make bench   the numbers of docs/benchmarks.md"
+	@echo "make soak    50 visits and 100,000 frames: does the server grow? (ARGS=\"--cycles 10 --soak-frames 5000\")"
 	@echo "make setup, setup-test, format, lock, clean"
 
 setup: $(VENV)/.done
@@ -85,6 +86,10 @@ bench: setup
 	@$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("transformers") is None)' || \
 	  $(PIP) install -q -c constraints.txt "$$(sed -n 's/^ *"\(transformers==.*\)",/\1/p' pyproject.toml)"
 	$(BIN)/livemask bench $(ARGS)
+
+# Not among the tests: an hour of camera takes its time even when it is run as fast as the engine goes.
+soak: setup
+	$(BIN)/livemask bench soak $(ARGS)
 
 # Resolve pyproject.toml afresh in an empty environment and pin what came out.
 lock:

@@ -118,7 +118,8 @@ async def serving(settings: Settings, worker: Worker, ready: bool = True) -> Asy
         await until(lambda: server.started)
         if ready:
             await until(lambda: worker.ready)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        host, at = listener.getsockname()[:2]
+        url = f"http://[{host}]:{at}" if ":" in host else f"http://{host}:{at}"
         try:
             async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
                 yield Service(url, app.state.livemask.sessions, http)
