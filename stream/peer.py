@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable
 
 from aiortc import RTCDataChannel
 
+from stream.attended import Attended
 from stream.channels import Channels
 from stream.connection import Connection, Parts
 from stream.encoders import X264
-from stream.live import SHOWN, Live
+from stream.live import Live
 from stream.network import Reach
 from stream.options import SessionOptions
 from stream.outputs.seat import Seat
 from stream.session import Session, Step
 from stream.sources.source import Source
 from stream.sources.synthetic import sample_source
-from stream.stats import Stats
 from stream.wire import Message, WireError
 
-log = logging.getLogger(__name__)
 
-
-class Peer:
+class Peer(Attended):
     """Answers one offer and runs one session until either end is done with it.
 
     peer = Peer("9f0c", step, options)
@@ -54,8 +50,8 @@ class Peer:
         on_demand: bool = False,
         name: str | None = None,
     ) -> None:
-        self.session_id = session_id
-        self.live: Live | None = None
+        label = f"session {session_id}"
+        super().__init__(session_id, label, Connection(label, reach, self._on_channel))
         self._step = step
         self._options = options or SessionOptions()
         self._source = source
@@ -65,11 +61,6 @@ class Peer:
         self._name = name
         self._seat = Seat()
         self._channels: Channels | None = None
-        self._connection = Connection(f"session {session_id}", reach, self._on_channel)
-
-    @property
-    def silent(self) -> bool:
-        return self._connection.state == "silent"
 
     @property
     def session(self) -> Session | None:
@@ -82,33 +73,6 @@ class Peer:
             WireError: INVALID_INPUT or TOO_MANY; the connection is closed then.
         """
         return await self._connection.answer(sdp, Parts(self._agreed, self._seat, self._options.codec))
-
-    async def run(self) -> str:
-        """Serve until the end; gives the reason. To be called once, after `answer`."""
-        if self.live is None or self._channels is None:
-            raise RuntimeError("expected answer() to have been called before run()")
-        reason = "cancelled"
-        watch = asyncio.create_task(self._watch(self.live, self._channels))
-        try:
-            await self._connection.connected()
-            reason = await self.live.run()
-            return reason
-        finally:
-            watch.cancel()
-            self._channels.close()
-            await self._connection.leave(lambda: self._bye(reason))
-            log.info("session %s closed: %s", self.session_id, reason)
-
-    def close(self, reason: str) -> None:
-        """Ask for the end; the first reason stands."""
-        if self.live is not None:
-            self.live.close(reason)
-        self._connection.close(reason)
-
-    def snapshot(self) -> Message:
-        """What `GET /sessions/{id}` tells."""
-        known = self.live.snapshot() if self.live else dict.fromkeys(SHOWN)
-        return {"stats": Stats().snapshot(), **known, "id": self.session_id, "state": self._connection.state}
 
     async def _agreed(self, codec: str) -> None:
         source = await self._find_source()
@@ -134,12 +98,13 @@ class Peer:
             raise WireError("INVALID_INPUT", "sdp: expected a video m-line that sends, for source 'webrtc'")
         return self._connection.incoming
 
-    async def _watch(self, live: Live, channels: Channels) -> None:
-        live.close(await self._connection.live(channels.beat))
-
     def _on_channel(self, channel: RTCDataChannel) -> None:
         assert self._channels is not None
         self._channels.open(channel)
+
+    def _beat(self) -> None:
+        if self._channels is not None:
+            self._channels.beat()
 
     def _bye(self, reason: str) -> None:
         if self._channels is not None:
