@@ -54,10 +54,11 @@ def look(url: str) -> Held:
 def growing(looks: Sequence[Held]) -> list[str]:
     """What grows from look to look, by name; an empty list when all is flat.
 
-    The first fifth is warming up. Of the rest the medians of both halves are held against each other: counts
-    may not be higher, memory not by more than GRAIN_BYTES and GRAIN_SHARE.
+    The first half is warming up: pools of threads and of database connections fill as they are needed. Of the
+    rest the medians of both halves are held against each other: counts may not be higher, memory not by more
+    than GRAIN_BYTES and GRAIN_SHARE.
     """
-    settled = looks[len(looks) // 5 :]
+    settled = looks[len(looks) // 2 :]
     early, late = settled[: len(settled) // 2], settled[len(settled) // 2 :]
     found = [name for name in COUNTS if _middle(late, name) > _middle(early, name)]
     before, after = _middle(early, "memory"), _middle(late, "memory")

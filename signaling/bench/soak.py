@@ -166,10 +166,10 @@ def stop(url: str, session: str) -> None:
 
 
 def _row(what: str, looks: Sequence[Held]) -> Sequence[str]:
-    first, last = looks[len(looks) // 5], looks[-1]
+    first, last = looks[len(looks) // 2], looks[-1]
     return (
         what,
-        "a fifth in -> end",
+        "half-way -> end",
         f"{first.memory / 2**20:.1f} -> {last.memory / 2**20:.1f}",
         f"{first.descriptors} -> {last.descriptors}",
         f"{first.threads} -> {last.threads}",

@@ -19,8 +19,8 @@ def test_what_only_wavers_is_flat() -> None:
 
 
 def test_what_is_made_once_is_not_growth() -> None:
-    warming = [replace(QUIET, memory=QUIET.memory // 2, tasks=4) for _ in range(10)]
-    assert growing([*warming, *[QUIET] * 40]) == []
+    warming = [replace(QUIET, memory=QUIET.memory // 2, tasks=4) for _ in range(20)]
+    assert growing([*warming, *[QUIET] * 30]) == []
 
 
 @pytest.mark.parametrize("name", ["descriptors", "threads", "tasks"])
@@ -30,7 +30,7 @@ def test_one_more_now_and_then_is_growth(name: str) -> None:
 
 
 def test_memory_that_is_lost_bit_by_bit_is_growth() -> None:
-    looks = [replace(QUIET, memory=QUIET.memory + i * GRAIN_BYTES // 8) for i in range(50)]
+    looks = [replace(QUIET, memory=QUIET.memory + i * GRAIN_BYTES // 4) for i in range(50)]
     assert growing(looks) == ["memory"]
 
 
