@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fal.add_argument("--live-seconds", type=float, default=15.0, help="measured for a row")
     outputs = parser.add_argument_group("outputs", "one session of 640x480, and an RTSP camera")
     outputs.add_argument("--viewers", default="1,2,4,8", help="comma-separated numbers")
+    outputs.add_argument("--viewer-fps", type=int, default=30, help="of the video that they watch")
     outputs.add_argument("--viewer-seconds", type=float, default=10.0, help="measured for each number")
     outputs.add_argument("--latency-seconds", type=float, default=20.0, help="measured for each row")
     faults = parser.add_argument_group("faults")

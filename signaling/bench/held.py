@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,17 +54,17 @@ def growing(looks: Sequence[Held]) -> list[str]:
     """What grows from look to look, by name; an empty list when all is flat.
 
     The first half is warming up: pools of threads and of database connections fill as they are needed. Of the
-    rest the medians of both halves are held against each other: counts may not be higher, memory not by more
-    than GRAIN_BYTES and GRAIN_SHARE.
+    rest the lower quartiles of both halves are held against each other: counts may not be higher, memory not
+    by more than GRAIN_BYTES and GRAIN_SHARE.
     """
     settled = looks[len(looks) // 2 :]
     early, late = settled[: len(settled) // 2], settled[len(settled) // 2 :]
-    found = [name for name in COUNTS if _middle(late, name) > _middle(early, name)]
-    before, after = _middle(early, "memory"), _middle(late, "memory")
+    found = [name for name in COUNTS if _usual(late, name) > _usual(early, name)]
+    before, after = _usual(early, "memory"), _usual(late, "memory")
     if after - before > max(GRAIN_BYTES, GRAIN_SHARE * before):
         found.insert(0, "memory")
     return found
 
 
-def _middle(looks: Sequence[Held], name: str) -> int:
-    return int(statistics.median_low(getattr(look, name) for look in looks))
+def _usual(looks: Sequence[Held], name: str) -> int:
+    return sorted(int(getattr(look, name)) for look in looks)[len(looks) // 4]

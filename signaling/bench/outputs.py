@@ -64,11 +64,11 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
     flags = ["--model", arguments.model, "--device", arguments.device, "--max-viewers", str(max(counts))]
     flags += ["--source-networks", "127.0.0.0/8", "--offers-per-second", "100"]
     with tempfile.TemporaryDirectory() as name:
-        film(Path(name) / "clip.mp4", SIZE)
+        film(Path(name) / "clip.mp4", SIZE, arguments.viewer_fps)
         with server_process([*flags, "--media-dir", name]) as url:
             costs = _costs(url, counts, arguments.viewer_seconds)
             delays = list(_delays(url, arguments.latency_seconds))
-    return HEADER, [*_cost_rows(costs), *delays]
+    return HEADER, [*_cost_rows(costs, arguments.viewer_fps), *delays]
 
 
 def _costs(url: str, counts: Sequence[int], seconds: float) -> list[Cost]:
@@ -96,26 +96,22 @@ async def _watch(url: str, session: str, count: int, seconds: float) -> Cost:
     return Cost(count, 1e3 * (after.processor - before.processor) / frames, statistics.fmean(got or [0.0]))
 
 
-def _cost_rows(costs: Sequence[Cost]) -> Iterator[Sequence[str]]:
-    picture = f"{SIZE[0]}x{SIZE[1]}, H264"
+def _cost_rows(costs: Sequence[Cost], fps: int) -> Iterator[Sequence[str]]:
+    picture = f"{SIZE[0]}x{SIZE[1]} at {fps}, H264"
     for cost in costs:
         how = f"each got {cost.rate:.1f} pictures/s" if cost.viewers else "nothing is encoded"
-        yield (
-            f"{cost.viewers} viewers",
-            picture,
-            f"{cost.milliseconds:.2f} ms of a core for each picture",
-            how,
+        yield f"{cost.viewers} viewers", picture, f"{cost.milliseconds:.2f} ms for each picture", how
+    watched = [cost for cost in costs if cost.viewers]
+    if len(watched) > 1:
+        line = statistics.linear_regression(
+            [cost.viewers for cost in watched], [cost.milliseconds for cost in watched]
         )
-    by_count = {cost.viewers: cost.milliseconds for cost in costs}
-    if 2 in by_count and 1 in by_count:
-        second = by_count[2] - by_count[1]
-        yield "cost of the second viewer", picture, f"{second:.2f} ms for each picture", "2 viewers less 1"
-    if len(costs) > 2:
-        first, last = costs[1], costs[-1]
-        each = (last.milliseconds - first.milliseconds) / (last.viewers - first.viewers)
-        most = (1e3 / FPS - first.milliseconds) / each + 1 if each > 0 else float("inf")
-        how = f"{each:.2f} ms for each further one, of 33.3 ms; between {first.viewers} and {last.viewers}"
-        yield "viewers for each core", picture, f"{most:.0f} at {FPS} pictures/s", how
+        how = f"a line through {', '.join(str(cost.viewers) for cost in watched)} viewers"
+        yield "a second viewer, and each further one", picture, f"{line.slope:.2f} ms for each picture", how
+        if line.slope > 0:
+            how = f"1000 / {FPS} ms, less {line.intercept:.1f} of the session and its encoder, by {line.slope:.2f}"
+            most = max(0.0, (1e3 / FPS - line.intercept) / line.slope)
+            yield "viewers for each core", picture, f"{most:.0f} at {FPS} pictures/s", how
 
 
 def _delays(url: str, seconds: float) -> Iterator[Sequence[str]]:

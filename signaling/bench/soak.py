@@ -66,15 +66,15 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
     ]
 
 
-def film(path: Path, size: tuple[int, int] = SIZE) -> None:
-    """The beginning of the built-in clip as a file, 30 frames/second."""
+def film(path: Path, size: tuple[int, int] = SIZE, fps: int = 30) -> None:
+    """The beginning of the built-in clip as a file."""
     clip = SyntheticClip(*size)
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
+        stream = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for index in range(PICTURES):
             picture = av.VideoFrame.from_ndarray(clip.frame(index)[0], format="rgb24")
-            picture.pts, picture.time_base = index, Fraction(1, 30)
+            picture.pts, picture.time_base = index, Fraction(1, fps)
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
 
