@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from engine.history import Held
+from engine.history import Held, History
+from engine.memory import Memory
 from engine.story import Story
 from engine.types import Prompt
+
+if TYPE_CHECKING:
+    from engine.lanes import Lane, Step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,3 +84,27 @@ class Gone:
         yield from self.story.tensors()
         if self.held is not None:
             yield from self.held.memory.tensors()
+
+
+def pass_on(step: Step, history: History, lane: Lane, memory: Memory | None) -> None:
+    """To the next frame; the replay ends where nothing makes the object, or nothing is changed by it."""
+    replay = step.replays.pop(lane.object_id)
+    moment = history.next(lane.frame)
+    following = moment.index if moment else step.frame.index
+    held = None if memory is None else Held(memory, lane.seen)
+    live = step.lanes.get(lane.object_id)
+    if live is not None and live.story.deeds == lane.story.deeds:
+        live.story = lane.story
+        return
+    if memory is None and lane.frame == step.frame.index:
+        return
+    if on := replay.advanced(lane.story, following, held, step.refused()).begun():
+        step.replays[lane.object_id] = on
+
+
+def arrive(step: Step, lane: Lane) -> None:
+    """Take the place among the lanes, with another past."""
+    replay = step.replays.pop(lane.object_id).advanced(lane.story, lane.frame, None, set())
+    lane.story = lane.story.rebased(replay.since, replay.past)
+    step.lanes[lane.object_id] = lane
+    step.arrived.append(replay)

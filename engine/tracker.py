@@ -11,30 +11,28 @@ Knows objects by the caller's ids; knows no session, no thread and no other trac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 
 from engine import history, rounds
 from engine.correction import carry_out
-from engine.enlarged import enlarged
 from engine.history import Held, History, Moment
 from engine.lanes import Lane, Step
-from engine.masks import mask_box
 from engine.memory import Limits, Memory
 from engine.models import Model
 from engine.past import Past
 from engine.preview import preview
-from engine.replay import Gone, Replay
-from engine.stages import Decoded, Features
+from engine.replay import Gone, Replay, arrive, pass_on
+from engine.shown import shown
+from engine.stages import Features
 from engine.story import Story
+from engine.track import Track
 from engine.types import (
     EngineError,
     Frame,
     MaskSet,
     ObjectMask,
-    ObjectState,
     Placed,
     Prompt,
     Redo,
@@ -46,27 +44,6 @@ from engine.types import (
 )
 
 PATIENCE = 60  # frames an object may be absent before it is lost: two seconds at 30 fps
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Track:
-    """One object between two steps; immutable, so a snapshot is a reference.
-
-    Attributes:
-        answer: the decoder's newest answer, one lane.
-        seen: the last frame the object was visible on.
-        story: what was done to it.
-    """
-
-    memory: Memory
-    answer: Decoded
-    seen: int
-    story: Story
-
-    @property
-    def held(self) -> Held:
-        """What it remembers before the next frame."""
-        return Held(self.memory, self.seen)
 
 
 class Tracker:
@@ -229,16 +206,16 @@ class Tracker:
             if id(lane) in visible:
                 lane.seen = lane.frame
             if lane.frame < step.frame.index or memory is None:
-                self._pass_on(step, lane, memory)
+                pass_on(step, self._history, lane, memory)
             else:
-                self._arrive(step, lane)
+                arrive(step, lane)
                 arrived[id(lane)] = memory
         return arrived
 
     def show(self, step: Step) -> tuple[ObjectMask, ...]:
         """The masks at the size of the picture, ascending by object."""
-        ordered = [step.lanes[i] for i in sorted(step.lanes)]
-        return self._shown(ordered, step.frame.height, step.frame.width)
+        lanes = [step.lanes[i] for i in sorted(step.lanes)]
+        return shown(lanes, step.frame.height, step.frame.width, self._patience)
 
     def commit(self, step: Step, memories: Mapping[int, Memory], seconds: float) -> None:
         """Take the step's outcome as the new state; remembering it took `seconds`."""
@@ -300,53 +277,9 @@ class Tracker:
         lane.conditioned = self.model.stages.unremembered(features)
         return lane
 
-    def _pass_on(self, step: Step, lane: Lane, memory: Memory | None) -> None:
-        """To the next frame; the replay ends where nothing makes the object, or nothing is changed by it."""
-        replay = step.replays.pop(lane.object_id)
-        moment = self._history.next(lane.frame)
-        following = moment.index if moment else step.frame.index
-        held = None if memory is None else Held(memory, lane.seen)
-        live = step.lanes.get(lane.object_id)
-        if live is not None and live.story.deeds == lane.story.deeds:
-            live.story = lane.story
-            return
-        if memory is None and lane.frame == step.frame.index:
-            return
-        if on := replay.advanced(lane.story, following, held, step.refused()).begun():
-            step.replays[lane.object_id] = on
-
-    def _arrive(self, step: Step, lane: Lane) -> None:
-        """Take the place among the lanes, with another past."""
-        replay = step.replays.pop(lane.object_id).advanced(lane.story, lane.frame, None, set())
-        lane.story = lane.story.rebased(replay.since, replay.past)
-        step.lanes[lane.object_id] = lane
-        step.arrived.append(replay)
-
-    def _shown(self, ordered: Sequence[Lane], height: int, width: int) -> tuple[ObjectMask, ...]:
-        if not ordered:
-            return ()
-        answers = Decoded.batch([lane.answer for lane in ordered])
-        masks = enlarged(answers.filled, height, width)
-        logits = answers.score.float().cpu()
-        shown = []
-        for lane, mask, logit, score in zip(ordered, masks, logits, logits.sigmoid(), strict=True):
-            box = mask_box(mask)
-            if float(logit) > 0 and box is not None:
-                lane.seen = lane.frame
-            shown.append(ObjectMask(lane.object_id, mask, float(score), box, self._state(lane)))
-        return tuple(shown)
-
-    def _state(self, lane: Lane) -> ObjectState:
-        absent = lane.frame - lane.seen
-        if absent == 0:
-            return ObjectState.TRACKING
-        return ObjectState.OCCLUDED if absent <= self._patience else ObjectState.LOST
-
     def _tensors(self) -> Iterator[torch.Tensor]:
         for track in self._tracks.values():
-            yield from track.memory.tensors()
-            yield from track.story.tensors()
-            yield from (track.answer.logits, track.answer.filled, track.answer.pointer, track.answer.score)
+            yield from track.tensors()
         for replay in self._replays.values():
             yield from replay.tensors()
         for gone in self._gone.values():

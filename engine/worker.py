@@ -13,8 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ import torch
 from engine import threads
 from engine.history import SECONDS
 from engine.models import Model
+from engine.requests import Piece, PreviewRequest, StepRequest, choose
 from engine.rounds import Answer, answer_many, settle
 from engine.tracker import PATIENCE, Tracker
 from engine.types import EngineError, Frame, MaskSet, Point, Points, Prompt
@@ -30,34 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PREVIEWS = 4  # of one stream that may wait
-MAX_ROUND = 8  # streams in one batch; more wait for the next round
-BACKGROUND_WAIT_S = 0.5  # a background step that waited this long joins the live ones: it must not starve
 WARM_UP_S = 5.0
-
-
-@dataclass(slots=True, eq=False)
-class _Piece:
-    work: Callable[[Model], Any]
-    future: Future[Any]
-
-
-@dataclass(slots=True, eq=False)
-class _Preview:
-    lane: Lane
-    tracker: Tracker
-    prompts: Sequence[Prompt]
-    future: Future[MaskSet]
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    lane: Lane
-    tracker: Tracker
-    frame: Frame
-    prompts: Sequence[Prompt]
-    live: bool
-    submitted_at: float
-    future: Future[MaskSet]
 
 
 class Lane:
@@ -105,9 +78,9 @@ class Worker:
     def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
         self._wake = threading.Condition()
-        self._waiting: deque[_Request] = deque()
-        self._pieces: deque[_Piece] = deque()
-        self._previews: deque[_Preview] = deque()
+        self._waiting: deque[StepRequest] = deque()
+        self._pieces: deque[Piece] = deque()
+        self._previews: deque[PreviewRequest] = deque()
         self._lanes: set[Lane] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -171,7 +144,7 @@ class Worker:
         with self._wake:
             if self._stopping:
                 raise EngineError("CLOSED", "the engine has been stopped")
-            self._pieces.append(_Piece(work, future))
+            self._pieces.append(Piece(work, future))
             self._wake.notify_all()
         return future
 
@@ -179,7 +152,7 @@ class Worker:
         """Cancel what waits, finish the round under way, end the thread. May be called twice."""
         with self._wake:
             self._stopping = True
-            cancelled: list[_Request | _Piece | _Preview] = [
+            cancelled: list[StepRequest | Piece | PreviewRequest] = [
                 *self._waiting,
                 *self._pieces,
                 *self._previews,
@@ -205,7 +178,7 @@ class Worker:
             lane._newest = future
             submitted_at = time.monotonic()
             self._waiting.append(
-                _Request(lane, lane._tracker, frame, tuple(prompts), live, submitted_at, future)
+                StepRequest(lane, lane._tracker, frame, tuple(prompts), live, submitted_at, future)
             )
             self._wake.notify_all()
         return future
@@ -217,7 +190,7 @@ class Worker:
                 raise EngineError("CLOSED", "this stream has been closed")
             if sum(waiting.lane is lane for waiting in self._previews) >= PREVIEWS:
                 raise EngineError("BUSY", f"{PREVIEWS} previews of this stream wait already")
-            self._previews.append(_Preview(lane, lane._tracker, tuple(prompts), future))
+            self._previews.append(PreviewRequest(lane, lane._tracker, tuple(prompts), future))
             self._wake.notify_all()
         return future
 
@@ -225,7 +198,7 @@ class Worker:
         with self._wake:
             self._lanes.discard(lane)
             lane._tracker = None
-            cancelled: list[_Request | _Preview] = [r for r in self._waiting if r.lane is lane]
+            cancelled: list[StepRequest | PreviewRequest] = [r for r in self._waiting if r.lane is lane]
             cancelled += [r for r in self._previews if r.lane is lane]
             self._waiting = deque(r for r in self._waiting if r.lane is not lane)
             self._previews = deque(r for r in self._previews if r.lane is not lane)
@@ -252,14 +225,14 @@ class Worker:
         finally:
             self.ready = False
 
-    def _next_round(self) -> list[_Request] | None:
+    def _next_round(self) -> list[StepRequest] | None:
         """Wait for requests and take a round of them; None when the worker stops."""
         with self._wake:
             while not (self._waiting or self._pieces or self._previews or self._stopping):
                 self._wake.wait()
             if self._stopping:
                 return None
-            chosen = _choose(self._waiting, time.monotonic())
+            chosen = choose(self._waiting, time.monotonic())
             self._waiting = deque(r for r in self._waiting if r not in chosen)
         return [request for request in chosen if request.future.set_running_or_notify_cancel()]
 
@@ -307,16 +280,6 @@ class Worker:
                 piece.future.set_result(piece.work(model))
         except Exception as error:
             piece.future.set_exception(error)
-
-
-def _choose(waiting: Sequence[_Request], now: float) -> list[_Request]:
-    """The oldest `MAX_ROUND` live requests; background ones when none is live, or when they waited long."""
-    live = [r for r in waiting if r.live]
-    background = [r for r in waiting if not r.live]
-    if live:
-        overdue = [r for r in background if now - r.submitted_at >= BACKGROUND_WAIT_S]
-        return overdue[:1] + live[: MAX_ROUND - len(overdue[:1])]
-    return background[:MAX_ROUND]
 
 
 def warm_up(model: Model) -> None:

@@ -20,7 +20,8 @@ from engine.models import Model, Preset
 from engine.pico import PicoConfig, build_pico
 from engine.stages import Stages
 from engine.synthetic import SyntheticClip
-from engine.tracker import Track, Tracker
+from engine.track import Track
+from engine.tracker import Tracker
 from engine.types import (
     Box,
     Frame,

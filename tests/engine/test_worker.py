@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from official import clip_frames, small_model
 
-from engine import rounds, worker
+from engine import requests, rounds, worker
 from engine.memory import Memory
 from engine.models import Model
 from engine.rounds import Answer, Job
@@ -107,7 +107,7 @@ def test_live_streams_go_before_background_ones_which_do_not_starve(
         future.result(60)
     assert gate.rounds == [[0], [1], [2]]
 
-    monkeypatch.setattr(worker, "BACKGROUND_WAIT_S", 0.0)
+    monkeypatch.setattr(requests, "BACKGROUND_WAIT_S", 0.0)
     gate.open.clear()
     gate.entered.clear()
     holding = live.submit(Frame(3, FRAMES[0].image))
