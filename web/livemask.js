@@ -36,6 +36,7 @@ import { LivemaskError } from "./messages.js";
 import { Recall } from "./recall.js";
 import { Requests } from "./requests.js";
 import { Session } from "./session.js";
+import { sourceOf, videoTrack } from "./sources.js";
 
 export { LivemaskError };
 
@@ -290,17 +291,4 @@ export class Livemask {
     this.#state = state;
     this.#conf.onState?.(state, { why, retryIn });
   }
-}
-
-/** @param {LivemaskConf["source"]} source */
-function sourceOf(source) {
-  const own = source instanceof MediaStream || source instanceof MediaStreamTrack;
-  return own ? videoTrack(source) : source;
-}
-
-/** @param {MediaStream | MediaStreamTrack} source */
-function videoTrack(source) {
-  const track = source instanceof MediaStream ? source.getVideoTracks()[0] : source;
-  if (!track) throw new LivemaskError("INVALID_INPUT", "the source has no video track");
-  return track;
 }

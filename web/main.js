@@ -1,9 +1,10 @@
 /** The page: makes the parts and ties them together. */
 import { Announcer } from "./announcer.js";
-import { Recorder, savePicture, toggleFullScreen, togglePictureInPicture } from "./capture.js";
 import { CameraClock } from "./camera-clock.js";
+import { Recorder } from "./capture.js";
 import { Clicking } from "./clicking.js";
-import { Controls, MODES } from "./controls.js";
+import { Commands } from "./commands.js";
+import { Controls } from "./controls.js";
 import { button, need } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { Frames } from "./frames.js";
@@ -54,10 +55,25 @@ const prompter = new Prompter(objects, history, () => studio.live);
 const clicking = new Clicking(stage, picture, objects, prompter, fail);
 const panel = new Panel(need("objects", HTMLElement), {
   select: (id) => objects.select(id),
-  act: (id, action) => attempt(actOnObject(id, action)),
+  act: (id, action) => attempt(commands.actOn(id, action)),
   rename: (id, name) => objects.update(id, { name: name.trim() || `Object ${id}` }),
 });
 const sourcePanel = new SourcePanel(settings, (...choice) => studio.start(...choice), orient);
+const commands = new Commands({
+  clicking,
+  picture,
+  stage,
+  objects,
+  history,
+  prompter,
+  studio,
+  hints,
+  recorder,
+  recordingThere,
+  settings,
+  returned,
+  view: { setMode, setCompare, toggleInstant: () => setInstant(!drawing.instant), toggleStats, changeTheme, turn, stop },
+});
 const controls = new Controls(carryOut, setMode);
 
 stage.onPicture = ({ rtp, at }) => {
@@ -214,58 +230,9 @@ function keepSettings() {
   saveSettings(settings);
 }
 
-/** @param {number} id @param {import("./panel.js").ObjectAction} action */
-async function actOnObject(id, action) {
-  if (action === "hide") objects.update(id, { hidden: !objects.get(id)?.hidden });
-  if (action === "solo") objects.setSolo(objects.solo === id ? null : id);
-  if (action === "pin") await prompter.pin(id, stage.shown);
-  if (action === "again") await prompter.startAgain(id, stage.shown);
-  if (action === "remove") await prompter.remove(id);
-}
-
-/** @type {Record<import("./controls.js").AnyCommand, (order: {amount?: number, dx?: number, dy?: number}) => unknown>} */
-const COMMANDS = {
-  include: () => clicking.clickCrosshair(1),
-  exclude: () => clicking.clickCrosshair(0),
-  corner: () => clicking.markCorner(),
-  move: ({ dx = 0, dy = 0, amount = 1 }) => clicking.moveCrosshair(dx, dy, amount),
-  "toggle-include": () => (clicking.label = 1),
-  "toggle-exclude": () => (clicking.label = 0),
-  undo: () => (picture.previews.clear(), history.undo()),
-  redo: () => (picture.previews.clear(), history.redo()),
-  new: () => (objects.select(null), hints.done("refine"), hints.done("more")),
-  select: ({ amount = 0 }) => objects.select(amount),
-  remove: () => onSelected("remove"),
-  hide: () => onSelected("hide"),
-  solo: () => onSelected("solo"),
-  clear: () => prompter.reset(),
-  freeze: () => (clicking.setFrozen(!clicking.frozen), hints.done("freeze")),
-  cancel: () => clicking.cancel(),
-  help: () => need("shortcuts", HTMLDialogElement).showModal(),
-  stats: () => ((settings.hud = !settings.hud), hud.toggle(settings.hud), keepSettings()),
-  compare: () => setCompare(picture.compare === null),
-  instant: () => studio.source && setInstant(!drawing.instant),
-  pip: () => togglePictureInPicture(returned),
-  full: () => toggleFullScreen(need("stage", HTMLElement)),
-  record: () => (recorder.recording ? recorder.stop() : recorder.start(stage.canvas)),
-  "record-there": () => recordingThere.toggle(),
-  snapshot: () => saveCanvas(picture.snapshot()),
-  "snapshot-alpha": () => saveCanvas(picture.snapshotObjects()),
-  mode: () => setMode(MODES[(MODES.findIndex(([mode]) => mode === settings.mode) + 1) % MODES.length][0]),
-  theme: () => ((settings.theme = nextTheme(settings.theme)), applyTheme(settings.theme), keepSettings()),
-  stop: () => stop(),
-  turn: () => ((settings.turn = /** @type {any} */ ((settings.turn + 90) % 360)), orient()),
-};
-
-/** @param {{command: import("./controls.js").AnyCommand, amount?: number, dx?: number, dy?: number}} order */
-function carryOut(order) {
-  attempt(Promise.resolve().then(() => COMMANDS[order.command](order)).then(render));
-}
-
-/** @param {"remove" | "hide" | "solo"} action */
-function onSelected(action) {
-  const id = objects.selected;
-  return id === null ? undefined : actOnObject(id, action);
+/** @param {{command: import("./controls.js").AnyCommand} & import("./commands.js").Detail} order */
+function carryOut({ command, ...detail }) {
+  attempt(commands.carryOut(command, detail).then(render));
 }
 
 /** @param {boolean} on */
@@ -281,10 +248,21 @@ function setInstant(on) {
   viewChanged();
 }
 
-/** @param {OffscreenCanvas | null} canvas */
-function saveCanvas(canvas) {
-  if (!canvas) throw new LivemaskError("NO_PICTURE", "there is no picture to save");
-  return savePicture(canvas);
+function toggleStats() {
+  settings.hud = !settings.hud;
+  hud.toggle(settings.hud);
+  keepSettings();
+}
+
+function changeTheme() {
+  settings.theme = nextTheme(settings.theme);
+  applyTheme(settings.theme);
+  keepSettings();
+}
+
+function turn() {
+  settings.turn = /** @type {import("./geometry.js").Turn} */ ((settings.turn + 90) % 360);
+  orient();
 }
 
 function retry() {

@@ -205,8 +205,6 @@ export class Prompter {
   }
 }
 
-
-
 /** @param {Spot} spot @param {0 | 1} label @param {{width: number, height: number}} size @param {number} id */
 function point({ x, y }, label, { width, height }, id) {
   return { x: x * width, y: y * height, label, object_id: id };

@@ -31,7 +31,7 @@ class StoryEngine(ColourEngine):
     """Remembers on which frame each prompt was carried out."""
 
     def __init__(self) -> None:
-        super().__init__(most=16)
+        super().__init__(most=16, kept=300)
         self.done: dict[int, list[Colour]] = {}
         self.undone: dict[int, list[Colour]] = {}
         self.gone: dict[int, list[Colour]] = {}

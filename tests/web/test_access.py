@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Server
+from colour_server import Server
 from driver import GREEN_AT, Studio
 from playwright.sync_api import Browser
 

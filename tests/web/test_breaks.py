@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import Server
+from colour_server import Server
 from driver import GREEN_AT, Studio
 from playwright.sync_api import Browser
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Server
+from colour_server import Server
 from driver import GREEN_AT, SCENE, Studio, X, Y
 from PIL import Image
 from playwright.sync_api import Browser

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Server
+from colour_server import Server
 from driver import GREEN_AT, SCENE, Studio
 from playwright.sync_api import Browser, Page, Route
 from scene import chroma

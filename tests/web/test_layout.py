@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Server
+from colour_server import Server
 from driver import GREEN_AT, SCENE, Studio, X, Y
 from playwright.sync_api import Browser
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import chromium
 import numpy as np
 import pytest
-from conftest import CHROMIUM, FLAGS
 from driver import Studio
 from playwright.sync_api import Playwright
 
@@ -62,7 +62,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_mask_is_where_the_click_was(playwright: Playwright, url: str, still: Path) -> None:
     camera = f"--use-file-for-fake-video-capture={still}"
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, camera])
+    browser = playwright.chromium.launch(executable_path=chromium.PATH, args=[*chromium.FLAGS, camera])
     _, truth = CLIP.frame(0)
     try:
         with Studio.open(browser, url) as studio:

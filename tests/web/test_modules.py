@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Server
+from colour_server import Server
 from playwright.sync_api import Browser, Page
 
 from engine.masks import mask_to_rle, rle_to_mask
@@ -267,3 +267,16 @@ def test_a_clicked_point_keeps_its_place_in_the_object(js: Evaluate) -> None:
       return [m.markNow(mark, box).x, m.markNow(late, box).x];
     }"""
     assert js("objects.js", function) == pytest.approx([0.8, 0.3])
+
+
+def test_a_preview_that_comes_after_the_answer_is_told(js: Evaluate) -> None:
+    function = """async (m) => {
+      const requests = new m.Requests();
+      const sent = [], told = [];
+      const made = requests.make({}, (message) => sent.push(message), (preview) => told.push(preview));
+      requests.answered({request_id: sent[0].request_id});
+      const ack = await made;
+      for (let i = 0; i < 2; i++) requests.previewed({request_id: ack.request_id});
+      return told;
+    }"""
+    assert js("requests.js", function) == [{"request_id": "r1"}]

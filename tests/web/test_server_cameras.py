@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Server
+from colour_server import Server
 from driver import Studio
 from playwright.sync_api import Browser
 from rtsp import PYTHON, SCRIPT, free_port, need_gstreamer

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
+import chromium
 import pytest
 from harness import Secure
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[3]
 ESBUILD = ROOT / "node_modules" / ".bin" / "esbuild"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required "
-    "--use-fake-ui-for-media-stream --use-fake-device-for-media-stream --ignore-certificate-errors"
-).split()
 PICTURES = 30
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)"),
+    pytest.mark.skipif(chromium.PATH is None, reason=chromium.MISSING),
     pytest.mark.skipif(not ESBUILD.exists(), reason="needs Node and `npm ci`"),
 ]
 
@@ -41,8 +35,9 @@ def test_a_camera_through_the_stock_client(secure: Secure, tmp_path: Path) -> No
     script = bundle(tmp_path / "page.js")
     with sync_playwright() as playwright:
         # A page of the internet would be asked whether it may reach this machine.
-        arguments = [*FLAGS, "--disable-features=LocalNetworkAccessChecks", f"--host-resolver-rules={rules}"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        local_names = ["--disable-features=LocalNetworkAccessChecks", f"--host-resolver-rules={rules}"]
+        arguments = [*chromium.FLAGS, "--ignore-certificate-errors", *local_names]
+        browser = playwright.chromium.launch(executable_path=chromium.PATH, args=arguments)
         page = browser.new_page()
         # The page itself is anybody's: another origin, served from here.
         page.route(
