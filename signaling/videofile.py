@@ -26,6 +26,8 @@ from engine.types import Frame
 from signaling.command import CommandError
 from stream.picture import Picture
 
+# Sound that comes before the first picture waits in memory.
+MAX_WAITING_BYTES = 64 << 20
 # Browsers play H264 in MP4; WebM has no H264.
 H264 = ("libx264", {"crf": "20", "preset": "veryfast"})
 VP9 = ("libvpx-vp9", {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "6"})
@@ -94,10 +96,14 @@ class VideoReader:
         """Decode up to the first picture, which tells the upright size."""
         items = self._decode()
         seen: list[VideoPicture | Packet[AudioStream]] = []
+        waiting = 0
         for item in items:
             seen.append(item)
             if isinstance(item, VideoPicture):
                 return Frame(0, item.image), chain(seen, items)
+            waiting += item.size
+            if waiting > MAX_WAITING_BYTES:
+                break
         self._container.close()
         raise CommandError(f"{self.path}: no picture in it can be decoded")
 

@@ -28,8 +28,10 @@ KINDS = {
     "outputs": Kind("outputs", "Outputs"),
     "faults": Kind("faults", "Faults"),
     "soak": Kind("soak", "Soak"),
+    "hour": Kind("hour", "An hour as a request"),
 }
-IN_ALL = tuple(what for what in KINDS if what != "soak")  # an hour's worth: on demand only
+ENDURANCE = ("soak", "hour")  # an hour's worth: on demand only
+IN_ALL = tuple(what for what in KINDS if what not in ENDURANCE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     soak.add_argument("--cycles", type=int, default=50, help="visits (default: %(default)s)")
     soak.add_argument("--soak-frames", type=int, default=100_000, help="default: %(default)s")
     soak.add_argument("--soak-seconds", type=float, default=inf, help="for the frames; default: no limit")
+    hour = parser.add_argument_group("hour")
+    hour.add_argument("--hour-frames", type=int, default=108_000, help="default: %(default)s")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, and add the rows to the file; 1 when the soak found something that grows.
+    """Measure, print, and add the rows to the file; 1 when something grows that must not.
 
     Raises:
         CommandError: a flag that cannot be used, or a library that is not installed.
@@ -91,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         module, title = KINDS[what]
         header, rows = importlib.import_module(f"signaling.bench.{module}").measure(arguments)
         print(report.append(arguments.out, title, command, header, rows))
-        status |= what == "soak" and any(row[-1] != "nothing" for row in rows)
+        status |= what in ENDURANCE and any(row[-1] != "nothing" for row in rows)
     return status
 
 

@@ -90,13 +90,13 @@ def clicks(size: tuple[int, int]) -> Clicks:
 
 def _run_jobs(url: str, clip: Path, jobs: int) -> float:
     """Seconds from the first request to the end of the last; the upload is not in them."""
-    place = _call(
+    place = call(
         f"{url}/rest/storage/upload/initiate", {"content_type": "video/mp4", "file_name": "clip.mp4"}
     )
-    _put(place["upload_url"], clip.read_bytes())
+    put(place["upload_url"], clip)
     asked = {"video_url": place["file_url"], "prompts": clicks(CLIP_SIZE), "apply_mask": True}
     began = time.monotonic()
-    submitted = [_call(f"{url}/queue/{APP}", asked) for _ in range(jobs)]
+    submitted = [call(f"{url}/queue/{APP}", asked) for _ in range(jobs)]
     for job in submitted:
         while (status := get_json(job["status_url"]))["status"] != "COMPLETED":
             time.sleep(POLL_SECONDS)
@@ -179,12 +179,15 @@ def _jpeg(rgb: Any) -> bytes:
     return data.getvalue()
 
 
-def _call(url: str, body: Any) -> dict[str, Any]:
+def call(url: str, body: Any) -> dict[str, Any]:
+    """Send JSON and give the JSON object that is answered."""
     request = Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
     with urlopen(request, timeout=60) as answer:
         return dict(json.load(answer))
 
 
-def _put(url: str, data: bytes) -> None:
-    with urlopen(Request(url, data, {"content-type": "video/mp4"}, method="PUT"), timeout=60) as answer:
+def put(url: str, clip: Path) -> None:
+    """Upload a video."""
+    headers = {"content-type": "video/mp4"}
+    with urlopen(Request(url, clip.read_bytes(), headers, method="PUT"), timeout=60) as answer:
         answer.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 import httpcore2
 
@@ -14,6 +14,7 @@ from signaling.fal.errors import Loc, invalid
 from signaling.fal.settings import FalSettings
 
 URL_CHARACTERS = 2048
+URI_CHARACTERS = "%:/?#[]@!$&'()*+,;="  # RFC 3986: those with a meaning of their own stay as they are
 REDIRECTS = 5
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 CONNECT_SECONDS = 10.0
@@ -26,7 +27,7 @@ class UrlRefused(ValueError):
 
 
 def check_url(url: str) -> str:
-    """A URL as it may be called: http or https, a host, no user name, not too long.
+    """A URL as it may be called, in ASCII: http or https, a host, no user name, not too long.
 
     Raises:
         UrlRefused
@@ -44,7 +45,23 @@ def check_url(url: str) -> str:
         raise UrlRefused("expected a URL without a user name")
     if any(ord(char) <= 32 or ord(char) == 127 for char in url):
         raise UrlRefused("expected a URL without spaces and control characters")
-    return url
+    return _ascii(parts)
+
+
+def _ascii(parts: SplitResult) -> str:
+    """The URI of an address that may have letters of any script (RFC 3987 section 3.1), without its fragment.
+
+    Raises:
+        UrlRefused: a host name that no server can have.
+    """
+    try:
+        host = (parts.hostname or "").encode("idna").decode()
+        path, query = quote(parts.path, URI_CHARACTERS), quote(parts.query, URI_CHARACTERS)
+    except UnicodeError:
+        raise UrlRefused(f"expected a host name, got {(parts.hostname or '')[:80]!r}") from None
+    netloc = f"[{host}]" if ":" in host else host
+    port = "" if parts.port is None else f":{parts.port}"
+    return urlunsplit((parts.scheme, netloc + port, path, query, ""))
 
 
 class Fetcher:
@@ -99,10 +116,11 @@ class Fetcher:
             UrlRefused, AddressRefused, TimeoutError, httpcore2 errors.
         """
         async with asyncio.timeout(seconds):
+            checked = check_url(url)
             async with self._pool.stream(
                 "POST",
-                check_url(url),
-                headers=[*_headers(url), *headers],
+                checked,
+                headers=[*_headers(checked), *headers],
                 content=body,
                 extensions={"timeout": _timeouts()},
             ) as answer:
@@ -110,8 +128,9 @@ class Fetcher:
 
     async def _follow(self, url: str, path: Path, limit: int) -> int:
         for _ in range(REDIRECTS + 1):
+            url = check_url(url)
             async with self._pool.stream(
-                "GET", check_url(url), headers=_headers(url), extensions={"timeout": _timeouts()}
+                "GET", url, headers=_headers(url), extensions={"timeout": _timeouts()}
             ) as answer:
                 if answer.status not in REDIRECT_STATUSES:
                     return await _save(answer, path, limit)
@@ -147,7 +166,7 @@ async def _save(answer: httpcore2.Response, path: Path, limit: int) -> int:
 
 def _headers(url: str) -> list[tuple[bytes, bytes]]:
     """Plain bytes are asked for: a compressed answer could unpack to anything."""
-    host = urlsplit(url).netloc.encode("idna" if not url.isascii() else "ascii")
+    host = urlsplit(url).netloc.encode()
     return [(b"host", host), (b"user-agent", AGENT), (b"accept", b"*/*"), (b"accept-encoding", b"identity")]
 
 

@@ -98,7 +98,7 @@ class Connection:
     def __init__(self, service: FalService, socket: WebSocket, endpoint: Endpoint, who: Principal) -> None:
         self._service, self._socket, self._endpoint, self._who = service, socket, endpoint, who
         self._buffer: deque[tuple[Message | LiveInput, bool]] = deque()
-        self._limit = _buffering(socket.query_params.get("max_buffering"))
+        self._limit = buffering(socket.query_params.get("max_buffering"))
         self._filled = asyncio.Event()
         self._tracker: LiveTracker | None = None
         self._last_input = time.monotonic()
@@ -215,8 +215,8 @@ class Connection:
         await self._socket.send_text(json.dumps(error.message()))
 
 
-def _buffering(text: str | None) -> int:
-    """1 when the client does not say: the newest input waits while one is worked on."""
+def buffering(text: str | None) -> int:
+    """How many inputs wait; 1 when the client does not say: the newest, while one is worked on."""
     return min(max(int(text), 1), MAX_BUFFERING) if text is not None and text.isdecimal() else 1
 
 

@@ -11,7 +11,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,12 +37,22 @@ BROKEN = FalError(500, "Internal Server Error", "internal_server_error")
 
 @dataclass(slots=True)
 class Running:
-    """One request while it runs. `lost` is set when it must stop; `lines` wait to be written."""
+    """One request while it runs. `stop` is set when it must end; `lines` wait to be written.
+
+    `fetching` is what brings its files, while it does.
+    """
 
     job: Job
     stop: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
     lines: list[tuple[float, str, str]] = field(default_factory=list)
+    fetching: asyncio.Task[dict[str, Taken]] | None = None
+
+    def halt(self) -> None:
+        """End it: at once while its files come, which may be slow, else at the next frame."""
+        self.stop.set()
+        if self.fetching is not None:
+            self.fetching.cancel()
 
     def say(self, message: str, level: str = "INFO") -> None:
         self.lines.append((time.time(), level, message))
@@ -83,17 +93,17 @@ class Runner:
         """Stop what runs, put it back into the queue as if it had never begun."""
         self._stopping = True
         for running in self._running.values():
-            running.stop.set()
+            running.halt()
         self._bells.ring()
         await asyncio.gather(*self._tasks)
         self._threads.shutdown(wait=True)
 
     def cancel(self, job_id: str) -> None:
-        """Stop a request at its next frame, if it runs here."""
+        """Stop a request, if it runs here."""
         running = self._running.get(job_id)
         if running is not None:
             running.cancelled = True
-            running.stop.set()
+            running.halt()
 
     async def _work(self) -> None:
         while not self._stopping:
@@ -148,12 +158,32 @@ class Runner:
         if job.tries > 1:
             await self._outbox.forget(job)
         asked = endpoint.read(job.input, self._model())
-        files = await self._take(endpoint, asked, job, folder)
+        files = await self._fetched(running, self._take(endpoint, asked, job, folder))
         task = Task(self._open_lane, self._call, folder, running.say, running.stop.is_set, self._settings)
         task.check()
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._threads, endpoint.run, task, asked, files)
         return await self._outbox.publish(body, job, sync_mode=getattr(asked, "sync_mode", False))
+
+    async def _fetched(
+        self, running: Running, taking: Coroutine[Any, Any, dict[str, Taken]]
+    ) -> dict[str, Taken]:
+        """What `taking` brings.
+
+        Raises:
+            Cancelled: the request was stopped meanwhile.
+        """
+        running.fetching = asyncio.create_task(taking)
+        if running.stop.is_set():
+            running.halt()
+        try:
+            return await running.fetching
+        except asyncio.CancelledError:
+            if running.stop.is_set():
+                raise Cancelled from None
+            raise
+        finally:
+            running.fetching = None
 
     async def _take(self, endpoint: Endpoint, asked: object, job: Job, folder: Path) -> dict[str, Taken]:
         taken = {}
@@ -174,7 +204,7 @@ class Runner:
                 )
                 running.cancelled = running.cancelled or bool(job and job.cancel_requested)
                 if job is None or running.cancelled:
-                    running.stop.set()
+                    running.halt()
                 await self._flush(running)
             except Exception:
                 logger.exception("request %s: its lease could not be prolonged", running.job.id)

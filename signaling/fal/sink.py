@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from engine.palette import colour_of
 from engine.types import Frame, MaskSet
 from signaling.command import CommandError
 from signaling.fal.errors import FalError
+from signaling.fal.framezip import FrameZip
 from signaling.fal.work import Task
 from signaling.track import draw
 from signaling.videofile import VideoPicture, VideoReader, VideoWriter
@@ -57,7 +57,7 @@ class Sink:
     def __init__(self, task: Task, reader: VideoReader, wanted: Wanted, made: Segmented) -> None:
         self._task, self._reader, self._wanted, self._made = task, reader, wanted, made
         self.writer: VideoWriter | None = None
-        self._zip: zipfile.ZipFile | None = None
+        self._zip: FrameZip | None = None
         self._records: Any = None
 
     @classmethod
@@ -71,7 +71,7 @@ class Sink:
                 stack.push(sink._end_video)
             if wanted.boxes_zip:
                 made.boxes_zip = task.folder / "boundingbox_frames.zip"
-                sink._zip = stack.enter_context(zipfile.ZipFile(made.boxes_zip, "w"))
+                sink._zip = stack.enter_context(FrameZip(made.boxes_zip))
             if wanted.rle:
                 made.records = task.folder / "records.jsonl"
                 sink._records = stack.enter_context(made.records.open("w"))
@@ -91,7 +91,7 @@ class Sink:
             self.writer.write(draw(picture, masks, self._wanted.mode), picture.pts)
         if self._zip is not None:
             name = f"frame_{masks.frame_index:06d}.jpg"
-            self._zip.writestr(name, boxes_drawn(Frame(masks.frame_index, picture.image), masks))
+            self._zip.write(name, boxes_drawn(Frame(masks.frame_index, picture.image), masks))
         if self._records is not None:
             line = json.dumps(record(masks)) + "\n"
             self._records.write(line)

@@ -59,7 +59,7 @@ class Webhooks:
                 await asyncio.gather(*(self._deliver(hook, job) for hook, job in due))
                 if not due:
                     await self._bells.wait("webhooks", POLL_SECONDS)
-            except (OSError, RuntimeError):
+            except Exception:
                 logger.exception("webhooks could not be delivered; they will be tried again")
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -92,6 +92,9 @@ class Webhooks:
             answer, taken = f"HTTP {status}", 200 <= status < 300
         except REFUSALS as error:
             answer, taken = f"{type(error).__name__}: {error}", False
+        except Exception:
+            logger.exception("webhook of request %s could not be sent", job.id)
+            answer, taken = "it could not be sent", False
         await self._database.change(lambda session: self._note(session, hook.job_id, answer, taken))
         if not taken:
             logger.warning("webhook of request %s was not taken: %s", job.id, answer)

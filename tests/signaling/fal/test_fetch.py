@@ -50,11 +50,26 @@ def test_the_operator_may_allow_a_network() -> None:
 @pytest.mark.parametrize(
     "url",
     ["file:///etc/passwd", "ftp://h/x", "gopher://h", "//h/x", "http://", "http://u:p@h/", "http://h:0/",
-     "http://h/a b", "http://h/\r\nx", "x" * 3000, "concat:a|b", "http://[::1", "rtsp://h/x"],
+     "http://h/a b", "http://h/\r\nx", "x" * 3000, "concat:a|b", "http://[::1", "rtsp://h/x",
+     "http://a..b/x", "http://" + "a" * 70 + ".org/", "http://\ud800.org/", "http://h/\ud800"],
 )  # fmt: skip
 def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(UrlRefused):
         check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "called"),
+    [
+        ("https://example.org:8443/a/b.mp4?x=1&y=a%20b#t", "https://example.org:8443/a/b.mp4?x=1&y=a%20b"),
+        ("http://bücher.example/ä.mp4?ö=1", "http://xn--bcher-kva.example/%C3%A4.mp4?%C3%B6=1"),
+        ("http://127。0。0。1/x", "http://127.0.0.1/x"),
+        ("http://[2001:db8::1]:80/x", "http://[2001:db8::1]:80/x"),
+        ("http://h/%zz/[a]{b}", "http://h/%zz/[a]%7Bb%7D"),
+    ],
+)
+def test_addresses_in_any_script_are_called_in_ascii(url: str, called: str) -> None:
+    assert check_url(url) == called
 
 
 @pytest.fixture

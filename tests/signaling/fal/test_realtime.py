@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engine.masks import fal_rle_to_mask
+from signaling.fal import realtime
 from web import Web
 
 APP = "fal-ai/sam-3/video-rle"
@@ -211,6 +212,13 @@ async def test_order_is_kept_and_each_input_has_one_reply(socket: ClientConnecti
     assert [answer["request_id"] for answer in answers] == list(range(8))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(socket.recv(), 0.3)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [(None, 1), ("1", 1), ("7", 7), ("60", 60), ("61", 60), ("0", 1), ("-3", 1), ("x", 1)]
+)
+def test_max_buffering_is_1_to_60(said: str | None, kept: int) -> None:
+    assert realtime.buffering(said) == kept
 
 
 async def test_overload_keeps_the_newest_and_every_prompt(server: Server) -> None:

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import zipfile
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from harness import FRAMES, SIZE, Server, fetch, pictures, write_clip
 from PIL import Image
 
 from engine.masks import fal_rle_to_mask, rle_to_mask
+from engine.types import Frame, MaskSet, ObjectMask, ObjectState, Prompt
 from signaling.cli import main
 
 
@@ -99,6 +102,29 @@ def test_a_prompt_acts_on_its_own_frame(server: Server, video: str) -> None:
     both = run(server, "fal-ai/sam-3/video-rle", video_url=video, prompts=[{"x": 40, "y": 50}, second])
     assert both["rle"][:5] == alone["rle"][:5]
     assert both["rle"][5] != alone["rle"][5]
+
+
+class Blind:
+    """An engine that finds nothing."""
+
+    def submit(self, frame: Frame, prompts: Sequence[Prompt], live: bool = True) -> Future[MaskSet]:
+        nothing = np.zeros((frame.height, frame.width), bool)
+        answer: Future[MaskSet] = Future()
+        answer.set_result(MaskSet(frame.index, (ObjectMask(1, nothing, 0.0, None, ObjectState.LOST),)))
+        return answer
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("app", ["fal-ai/sam2/video", "fal-ai/sam-3/video-rle"])
+def test_nothing_found_is_told_in_fals_words(
+    server: Server, video: str, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.service.runner, "_open_lane", Blind)
+    entry = refused(server, app, video_url=video, prompts=[{"x": 40, "y": 50}])
+    assert entry["msg"].startswith("No masks generated")
+    assert entry["type"] == "no_media_generated"
 
 
 def test_a_frame_that_does_not_exist_is_named(server: Server, video: str) -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,12 +26,18 @@ class Caught:
 
 @dataclass
 class Web:
-    """`pages` answer GET by path; POSTs are kept in `caught` and answered by `statuses` in turn, then 200."""
+    """`pages` answer GET by path; POSTs are kept in `caught` and answered by `statuses` in turn, then 200,
+    each after the seconds of `delays`.
+    """
 
     pages: dict[str, Callable[[], Reply]] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
     caught: list[Caught] = field(default_factory=list)
+    posted: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+    stalled: set[str] = field(default_factory=set)
+    shut: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Web:
         web = self
@@ -38,6 +45,8 @@ class Web:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 web.asked.append(self.path)
+                if self.path in web.stalled:
+                    return self.trickle()
                 page = web.pages.get(self.path)
                 status, headers, body = page() if page else (404, {}, b"")
                 self.send_response(status)
@@ -46,9 +55,19 @@ class Web:
                 self.end_headers()
                 self.wfile.write(body)
 
+            def trickle(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "100000")
+                self.end_headers()
+                with suppress(OSError):
+                    while not web.shut.wait(1):
+                        self.wfile.write(b"x")
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                web.posted.append(self.path)
                 web.caught.append(Caught({k.lower(): v for k, v in self.headers.items()}, body))
+                web.shut.wait(web.delays.pop(0) if web.delays else 0)
                 self.send_response(web.statuses.pop(0) if web.statuses else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -62,6 +81,7 @@ class Web:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.shut.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -71,6 +91,11 @@ class Web:
 
     def serve(self, path: str, body: bytes, status: int = 200, **headers: str) -> str:
         self.pages[path] = lambda: (status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
+        return self.url + path
+
+    def stall(self, path: str) -> str:
+        """A page that comes byte by byte, until the server ends."""
+        self.stalled.add(path)
         return self.url + path
 
     def wait(self, count: int = 1, seconds: float = 20) -> list[Caught]:
