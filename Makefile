@@ -16,13 +16,14 @@ BOX  ?=
 POINT ?=
 ARGS ?=
 
-.PHONY: help setup setup-test test check format demo bench soak run lock clean
+.PHONY: help setup setup-test test check format demo clicks bench soak run lock clean
 
 help:
 	@echo "make demo    the built-in clip through a real WebRTC session -> demo/out.mp4, sheet.png, report.json"
 	@echo "make run     serve your own webcam; prints the address (ARGS=\"--model sam2.1-small\")"
 	@echo "make test    all tests (ARGS=\"tests/engine -k parity\")"
 	@echo "make check   format, lint, types of Python and JavaScript"
+	@echo "make clicks  100 clicks in a real browser at 0 and 200 ms: is the frame used the frame clicked?"
 	@echo "make bench   the numbers of docs/benchmarks.md"
 	@echo "make soak    50 visits and 100,000 frames: does the server grow? (ARGS=\"--cycles 10 --soak-frames 5000\")"
 	@echo "make setup, setup-test, format, lock, clean"
@@ -80,6 +81,9 @@ demo: setup
 
 run: setup
 	$(BIN)/livemask serve $(ARGS)
+
+clicks: setup-test
+	LIVEMASK_CLICKS=$(or $(CLICKS),100) $(BIN)/python -m pytest -q tests/web/test_exact.py $(ARGS)
 
 # transformers is only measured against, so only this target installs it.
 bench: setup

@@ -68,7 +68,7 @@ class Studio:
     def condition(self) -> str:
         return str(self.page.evaluate("document.body.dataset.condition"))
 
-    def until(self, holds: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    def until(self, holds: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := holds()):
             if time.monotonic() > deadline:
@@ -79,7 +79,7 @@ class Studio:
             self.page.wait_for_timeout(30)
         return value
 
-    def until_condition(self, name: str, seconds: float = 20) -> None:
+    def until_condition(self, name: str, seconds: float = 60) -> None:
         self.until(lambda: self.condition == name, f"the page is {name}", seconds)
 
     def start_camera(self, mirror: bool = False) -> None:
