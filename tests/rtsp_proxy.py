@@ -116,7 +116,11 @@ async def spoiled(port: int, wire: Wire) -> AsyncIterator[str]:
             writer.write(data)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_camera, to_camera = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            from_camera, to_camera = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            writer.close()
+            return
         writers.extend((writer, to_camera))
         tasks.append(asyncio.create_task(forth(reader, to_camera)))
         with suppress(asyncio.IncompleteReadError, ConnectionError):
