@@ -8,24 +8,21 @@ as on fal's CDN. It knows no HTTP.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
-import obstore
-from obstore.exceptions import NotFoundError
-from obstore.store import from_url
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from signaling.fal.database import Database
 from signaling.fal.errors import FalError
-from signaling.fal.settings import DAY, MIB, FalSettings
+from signaling.fal.objects import Objects
+from signaling.fal.settings import DAY, FalSettings
+from signaling.fal.spool import Spool, Spooled, too_large
 from signaling.fal.tables import File, Part
 
 UNFINISHED_SECONDS = DAY
@@ -45,28 +42,14 @@ class NewFile:
     job_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """Received bytes: where they lie, how many they are, and their MD5 (the ETag of S3 and of fal)."""
-
-    path: Path
-    size: int
-    etag: str
-
-
 class Storage:
     """The files of one server. `quota` of an owner and the total are checked when a file becomes ready."""
 
     def __init__(self, database: Database, settings: FalSettings) -> None:
         self._database = database
         self._settings = settings
-        self._spool = settings.work_dir / "uploads"
-        local = settings.data_dir.absolute() / "files"
-        # Only the local store takes `mkdir`; the type checker sees the union of all of them.
-        if settings.files_url:
-            self._store = from_url(settings.files_url)
-        else:
-            self._store = from_url(local.as_uri(), mkdir=True)
+        self._spool = Spool(settings.work_dir / "uploads")
+        self._objects = Objects(settings.files_url, settings.data_dir / "files")
 
     async def reserve(self, new: NewFile) -> File:
         """Make the row of a file whose bytes will follow."""
@@ -92,30 +75,12 @@ class Storage:
         Raises:
             FalError: 413, more than one upload or than `quota` bytes.
         """
-        limit = min(self._settings.upload_bytes, quota)
-        self._spool.mkdir(parents=True, exist_ok=True)
-        path = self._spool / secrets.token_hex(16)
-        size, digest, waiting = 0, hashlib.md5(usedforsecurity=False), bytearray()
-        try:
-            with path.open("wb") as sink:
-                async for chunk in body:
-                    size += len(chunk)
-                    if size > limit:
-                        raise too_large(limit)
-                    waiting += chunk
-                    if len(waiting) >= MIB:
-                        await asyncio.to_thread(_append, sink, digest, bytes(waiting))
-                        waiting.clear()
-                await asyncio.to_thread(_append, sink, digest, bytes(waiting))
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return Spooled(path, size, digest.hexdigest())
+        return await self._spool.receive(body, min(self._settings.upload_bytes, quota))
 
     async def finish(self, file_id: str, spooled: Spooled, quota: int) -> File:
         """Put received bytes in the store and make the file readable. The spool file is consumed."""
         try:
-            await asyncio.to_thread(obstore.put, self._store, _key(file_id), spooled.path)
+            await self._objects.put(file_id, spooled.path)
         finally:
             spooled.path.unlink(missing_ok=True)
         return await self._make_ready(file_id, spooled.size, quota)
@@ -123,7 +88,7 @@ class Storage:
     async def add(self, new: NewFile, path: Path, quota: int) -> File:
         """Store a file that we made; `path` stays where it is."""
         file = await self.reserve(new)
-        await asyncio.to_thread(obstore.put, self._store, _key(file.id), path)
+        await self._objects.put(file.id, path)
         size = await asyncio.to_thread(lambda: path.stat().st_size)
         return await self._make_ready(file.id, size, quota)
 
@@ -139,7 +104,7 @@ class Storage:
                 raise FalError(400, f"part: expected 1..{MAX_PARTS}, got {number}", "bad_request")
             part = Part(file_id=file_id, number=number, etag=spooled.etag, size=spooled.size)
             await self._database.change(lambda session: self._keep_part(session, part))
-            await asyncio.to_thread(obstore.put, self._store, _part_key(file_id, number), spooled.path)
+            await self._objects.put_part(file_id, number, spooled.path)
         finally:
             spooled.path.unlink(missing_ok=True)
         return part
@@ -156,11 +121,10 @@ class Storage:
         wanted = sorted(set(numbers)) or sent
         if not wanted or not set(wanted) <= set(sent):
             raise FalError(400, f"parts: expected numbers out of {sent}, got {wanted}", "bad_request")
-        keys = [_part_key(file_id, number) for number in wanted]
         size = sum(part.size for part in parts if part.number in wanted)
-        await asyncio.to_thread(self._join, keys, _key(file_id))
+        await self._objects.join(file_id, wanted)
         file = await self._make_ready(file_id, size, quota)
-        await asyncio.to_thread(self._erase, [_part_key(file_id, number) for number in sent])
+        await self._objects.erase_parts(file_id, sent)
         return file
 
     async def find(self, file_id: str) -> File | None:
@@ -173,13 +137,9 @@ class Storage:
         file = await self._database.fetch(lambda session: session.get(File, file_id))
         return file if file and not file.ready else None
 
-    async def read(self, file: File, start: int, end: int) -> AsyncIterator[bytes]:
+    def read(self, file: File, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to, not including, `end`."""
-        if start >= end:
-            return
-        answer = await obstore.get_async(self._store, _key(file.id), options={"range": (start, end)})
-        async for chunk in answer.stream(min_chunk_size=MIB):
-            yield bytes(chunk)
+        return self._objects.read(file.id, start, end)
 
     async def copy_to(self, file: File, path: Path) -> None:
         """Write a stored file to a local path."""
@@ -215,8 +175,7 @@ class Storage:
     async def _remove(self, ids: Sequence[str]) -> None:
         for file_id in ids:
             numbers = await self._database.fetch(partial(_numbers, file_id=file_id))
-            keys = [_key(file_id), *(_part_key(file_id, number) for number in numbers)]
-            await asyncio.to_thread(self._erase, keys)
+            await self._objects.erase(file_id, numbers)
             # The row goes last: a crash in between leaves something that the next sweep finds.
             await self._database.change(partial(_delete_row, file_id=file_id))
 
@@ -224,7 +183,7 @@ class Storage:
         def work(session: Session) -> File | None:
             file = session.get(File, file_id)
             assert file is not None
-            mine, everybody = _used(session, file.owner)
+            mine, everybody = _used(session, file.owner, besides=file_id)
             if mine + size > quota or everybody + size > self._settings.storage_bytes:
                 return None
             file.size, file.ready = size, True
@@ -245,19 +204,6 @@ class Storage:
             raise too_large(self._settings.upload_bytes)
         session.merge(part)
 
-    def _join(self, keys: Sequence[str], whole: str) -> None:
-        with obstore.open_writer(self._store, whole) as sink:
-            for key in keys:
-                for chunk in obstore.get(self._store, key).stream(min_chunk_size=MIB):
-                    sink.write(chunk)
-
-    def _erase(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            try:
-                obstore.delete(self._store, key)
-            except (NotFoundError, FileNotFoundError):
-                continue
-
 
 def safe_name(name: str) -> str:
     """A file name as it may stand in a URL: the last component, letters, digits and `._-` only."""
@@ -266,19 +212,20 @@ def safe_name(name: str) -> str:
     return kept.lstrip(".")[-NAME_CHARACTERS:] or "file"
 
 
-def too_large(limit: int) -> FalError:
-    return FalError(413, f"The file is larger than the {limit} bytes that may be uploaded", "file_too_large")
-
-
 def over_quota() -> FalError:
     return FalError(
         413, "The storage quota is used up; delete files or wait until some expire", "quota_exceeded"
     )
 
 
-def _used(session: Session, owner: str) -> tuple[int, int]:
-    total = select(func.sum(File.size))
-    return int(session.scalar(total.where(File.owner == owner)) or 0), int(session.scalar(total) or 0)
+def _used(session: Session, owner: str, besides: str = "") -> tuple[int, int]:
+    """Bytes that the owner and all together keep, parts of unfinished uploads among them."""
+    files = select(func.sum(File.size)).where(File.id != besides)
+    parts = select(func.sum(Part.size)).join(File, File.id == Part.file_id)
+    parts = parts.where(~File.ready, File.id != besides)
+    mine = [session.scalar(query.where(File.owner == owner)) or 0 for query in (files, parts)]
+    everybody = [session.scalar(query) or 0 for query in (files, parts)]
+    return int(sum(mine)), int(sum(everybody))
 
 
 def _numbers(session: Session, file_id: str) -> Sequence[int]:
@@ -294,18 +241,5 @@ def _delete_row(session: Session, file_id: str) -> None:
         session.delete(file)
 
 
-def _append(sink: BinaryIO, digest: hashlib._Hash, data: bytes) -> None:
-    sink.write(data)
-    digest.update(data)
-
-
 def _expired(file: File, now: float) -> bool:
     return file.expires_at is not None and file.expires_at < now
-
-
-def _key(file_id: str) -> str:
-    return f"files/{file_id[:2]}/{file_id}"
-
-
-def _part_key(file_id: str, number: int) -> str:
-    return f"parts/{file_id}/{number:05d}"

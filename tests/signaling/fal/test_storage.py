@@ -69,7 +69,7 @@ async def content(storage: Storage, file: Any) -> bytes:
 
 
 def stored(storage: Storage) -> list[str]:
-    return sorted(entry["path"] for page in obstore.list(storage._store) for entry in page)
+    return sorted(entry["path"] for page in obstore.list(storage._objects._store) for entry in page)
 
 
 async def test_what_goes_in_comes_out(storage: Storage, tmp_path: Path) -> None:
@@ -98,6 +98,18 @@ async def test_an_expired_file_is_gone_before_it_is_swept(
     later = time.time() + 11
     monkeypatch.setattr(time, "time", lambda: later)
     assert await storage.find(file.id) is None
+
+
+async def test_parts_of_unfinished_uploads_count(storage: Storage) -> None:
+    file = await storage.reserve(NewFile("me", "x.bin"))
+    for number in (1, 2):
+        await storage.add_part(file.id, number, await storage.receive(body(b"x" * 4000), 20_000))
+    assert await storage.room("me", 20_000) == 12_000
+    with pytest.raises(FalError, match="quota"):
+        await storage.room("me", 8000)
+    done = await storage.complete(file.id, (1, 2), 8000)
+    assert done.size == 8000
+    assert await storage.room("me", 20_000) == 12_000
 
 
 async def test_quotas(storage: Storage) -> None:

@@ -19,7 +19,7 @@ from signaling.fal.sink import Wanted
 from signaling.fal.video import segment_video
 from signaling.fal.work import Task
 
-WARM, END = 100, 400
+WARM, END = 60, 210
 
 
 class Answers:
