@@ -31,7 +31,7 @@ from engine.types import (
 # codec, a client), the thread that belongs there gets no turn while the others burn theirs: 30 ms became 6 s
 # (docs/decisions.md).
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # what OpenMP takes itself with too few cores
 
 if TYPE_CHECKING:
     from engine.models import MODELS, Model, load_model
