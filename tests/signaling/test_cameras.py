@@ -50,6 +50,15 @@ def test_saved_masks_are_read_alike(tmp_path: Path) -> None:
     assert (one.object_id, other.object_id) == (1, 5)
 
 
+def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    save_masks(tmp_path)
+    example = written(tmp_path, page.partition("```toml\n")[2].partition("```")[0])
+    camera = read_cameras(example, {"GATE_PASSWORD": SECRET})["gate"]
+    assert camera.autostart
+    assert [message.object_id for message in camera.prompts[1:]] == [2, 3]
+
+
 def test_a_camera_has_credentials_by_reference_limits_and_prompts(tmp_path: Path) -> None:
     text = """
 [[camera]]
