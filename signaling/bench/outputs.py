@@ -109,7 +109,7 @@ def _cost_rows(costs: Sequence[Cost], fps: int) -> Iterator[Sequence[str]]:
         how = f"a line through {', '.join(str(cost.viewers) for cost in watched)} viewers"
         yield "a second viewer, and each further one", picture, f"{line.slope:.2f} ms for each picture", how
         if line.slope > 0:
-            how = f"1000 / {FPS} ms, less {line.intercept:.1f} of the session and its encoder, by {line.slope:.2f}"
+            how = f"1000 / {FPS} ms less {line.intercept:.1f} of session and encoder, by {line.slope:.2f}"
             most = max(0.0, (1e3 / FPS - line.intercept) / line.slope)
             yield "viewers for each core", picture, f"{most:.0f} at {FPS} pictures/s", how
 
@@ -149,6 +149,13 @@ async def _ages(url: str, session: str, seconds: float) -> list[float]:
         found.clear()
         await asyncio.sleep(seconds)
     return found
+
+
+def _age(found: Sequence[float]) -> str:
+    if len(found) < 2:
+        return "too few pictures"
+    p50, p95 = (statistics.quantiles(found, n=20)[at] for at in (9, 18))
+    return f"p50 {p50:.0f} ms, p95 {p95:.0f} ms"
 
 
 @contextmanager
