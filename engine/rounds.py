@@ -102,12 +102,19 @@ def _answer(model: Model, jobs: Sequence[Job]) -> list[Answer]:
     shown = [tracker.show(step) for tracker, step in zip(trackers, steps, strict=True)]
     clock.lap("masks")
     return [
-        Answer(tracker, step, _masks(step, objects, clock.timings(tracker.remembered_in)), arrived)
+        Answer(
+            tracker,
+            step,
+            _masks(step, objects, clock.timings(tracker.remembered_in), tracker.memory_bytes),
+            arrived,
+        )
         for tracker, step, objects in zip(trackers, steps, shown, strict=True)
     ]
 
 
-def _masks(step: Step, objects: tuple[ObjectMask, ...], timings: dict[str, float]) -> MaskSet:
+def _masks(
+    step: Step, objects: tuple[ObjectMask, ...], timings: dict[str, float], memory_bytes: int
+) -> MaskSet:
     return MaskSet(
         step.frame.index,
         objects,
@@ -115,6 +122,7 @@ def _masks(step: Step, objects: tuple[ObjectMask, ...], timings: dict[str, float
         rejected=tuple(step.rejected),
         pending=tuple(prompt for replay in step.replays.values() for prompt in replay.waiting),
         reanchored=tuple(step.reanchored),
+        memory_bytes=memory_bytes,
     )
 
 

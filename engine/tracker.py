@@ -43,6 +43,7 @@ from engine.types import (
     Undo,
 )
 
+COUNTED_EVERY = 30  # frames
 PATIENCE = 60  # frames an object may be absent before it is lost: two seconds at 30 fps
 
 
@@ -71,6 +72,7 @@ class Tracker:
         history: float = history.SECONDS,
     ) -> None:
         self.model = model
+        self.memory_bytes = 0  # `nbytes`, counted every so many frames, for that takes a while
         self.remembered_in = 0.0  # seconds, the newest frame with all others in its batch
         net = model.net
         self._limits = Limits(
@@ -234,6 +236,8 @@ class Tracker:
         }
         self._replays = step.replays
         self._gone = {i: gone.settled(oldest) for i, gone in step.gone.items()}
+        if frame.index % COUNTED_EVERY == 0:
+            self.memory_bytes = self.nbytes()
 
     # What the parts share.
 

@@ -210,6 +210,7 @@ class MaskSet:
     earlier frame, and their object is being followed from there to here. A prompt that was neither rejected
     nor is pending any more shows in `objects`.
     `reanchored` are prompts of this step that were carried out here because their frame is kept no more.
+    `memory_bytes` is what the stream's objects and past frames take, as last counted: once a second or so.
     """
 
     frame_index: int
@@ -218,3 +219,4 @@ class MaskSet:
     rejected: tuple[tuple[Prompt, EngineError], ...] = ()
     pending: tuple[Prompt, ...] = ()
     reanchored: tuple[Prompt, ...] = ()
+    memory_bytes: int = 0

@@ -49,6 +49,11 @@ class _SessionCollector(Collector):
         yield GaugeMetricFamily("livemask_sessions", "Sessions now", value=len(self._sessions))
         yield GaugeMetricFamily("livemask_sessions_limit", "Sessions at most", value=self._sessions.limit)
         yield GaugeMetricFamily("livemask_viewers", "Viewers now", value=len(self._viewers))
+        yield GaugeMetricFamily(
+            "livemask_sessions_memory_bytes",
+            "What the engine keeps for sessions: memories of objects, past frames",
+            value=self._sessions.memory_bytes(),
+        )
         ended = CounterMetricFamily("livemask_sessions_ended", "Sessions that ended", labels=["reason"])
         for reason, count in sorted(self._sessions.ended.items()):
             ended.add_metric([reason], count)

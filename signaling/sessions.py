@@ -184,6 +184,10 @@ class Registry:
             total = total.plus(_counts(peer))
         return total
 
+    def memory_bytes(self) -> int:
+        """What the engine keeps for the sessions that run: memories of objects, and past frames."""
+        return sum(peer.snapshot()["stats"]["memory_bytes"] for peer in self.peers())
+
     def _held_by(self, key: str | None) -> int:
         return self._opening[key] + sum(entry.key == key for entry in self._entries.values())
 

@@ -284,6 +284,7 @@ class Session:
         stats.stages["step"].add(stepped.stepped_at - stepped.began_at)
         stats.stages["render"].add(done_at - stepped.stepped_at)
         stats.engine = dict(stepped.masks.timings)
+        stats.memory_bytes = stepped.masks.memory_bytes
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

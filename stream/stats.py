@@ -72,6 +72,7 @@ class Stats:
         self.queue_age: float | None = None
         self.round_trip: float | None = None
         self.engine: dict[str, float] = {}
+        self.memory_bytes = 0
 
     def snapshot(self) -> dict[str, object]:
         return {
@@ -90,6 +91,7 @@ class Stats:
             "latency_ms": self.latency.as_ms(),
             "stages_ms": {stage: latency.as_ms() for stage, latency in self.stages.items()},
             "engine_ms": {stage: _ms(seconds) for stage, seconds in self.engine.items()},
+            "memory_bytes": self.memory_bytes,
         }
 
 

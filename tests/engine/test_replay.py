@@ -229,6 +229,7 @@ def test_history_is_bounded_in_time_and_number_and_counted(model: Model) -> None
     frames = tracker.nbytes() / (75 - 54), slow.nbytes() / history.LEAST, still.nbytes() / history.RATE
     (size,) = set(frames)  # bytes of one frame's features
     assert size == 4 * (32 * 2 * 2 + 8 * 4 * 4 + 4 * 8 * 8)
+    assert still.step(replace(frame(75), captured_at=0.0)).memory_bytes == size * history.RATE
     assert Tracker(model, history=0).nbytes() == 0
 
 

@@ -227,6 +227,7 @@ async def test_metrics_tell_what_sessions_did(service: Service) -> None:
         text = (await service.http.get("/metrics")).text
         assert metric(text, "livemask_sessions") == 1
         assert metric(text, "livemask_sessions_limit") == 8
+        assert metric(text, "livemask_sessions_memory_bytes") >= 0
         assert metric(text, "livemask_offers_total", outcome="answered") == 1
         assert metric(text, "livemask_frames_total", stage="tracked") >= 5
         assert metric(text, "livemask_step_seconds_count") >= 5
