@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import chromium
@@ -79,46 +78,9 @@ def test_the_mask_is_where_the_click_was(playwright: Playwright, url: str, still
                 at = int(spot[1]), int(spot[0])
                 studio.until(lambda at=at: tinted(before, studio.pixels(), at), "the video shows the mask")
                 studio.page.keyboard.press("n")
-            take_back_and_bring_back(studio)
             assert studio.problems == []
     finally:
         browser.close()
-
-
-def take_back_and_bring_back(studio: Studio) -> None:
-    """Each deed of the panel, its effect in the results: object 2 goes and comes as if nothing had been."""
-    page = studio.page
-    page.keyboard.press("2")
-    whole = rle_to_mask(studio.until_object(2)["rle"])
-
-    def gone() -> bool:
-        return studio.object_result(2) is None
-
-    def as_before() -> bool:
-        found = studio.object_result(2)
-        mask = rle_to_mask(found["rle"]) if found else np.zeros_like(whole)
-        return bool((mask & whole).sum() > 0.8 * (mask | whole).sum())
-
-    for key, holds, what in (
-        ("Delete", gone, "removed"),
-        ("ControlOrMeta+z", as_before, "restored"),
-        ("ControlOrMeta+z", gone, "the click undone"),
-        ("ControlOrMeta+Shift+z", as_before, "the click done again"),
-    ):
-        page.locator("#overlay").focus()
-        page.keyboard.press(key)
-        studio.until(holds, what, 40)
-    row = page.locator("#objects li").filter(has=page.get_by_label("Name of object 2"))
-    for deed, key in (("Remember this view", "pin"), ("Forget and start again from here", "restart")):
-        row.get_by_role("button", name=deed).click()
-        (sent,) = studio.until(lambda key=key: studio.sent(key), f"{key} was sent")
-        studio.until(lambda sent=sent: acknowledged(studio, sent), f"{key} was carried out", 40)
-        studio.until(as_before, f"{key}: the object goes on", 40)
-
-
-def acknowledged(studio: Studio, message: dict[str, Any]) -> bool:
-    told = [ack for ack in studio.received("ack") if ack["request_id"] == message["request_id"]]
-    return bool(told) and told[0]["rejected"] == []
 
 
 def tinted(before: np.ndarray, after: np.ndarray, at: tuple[int, int]) -> bool:
