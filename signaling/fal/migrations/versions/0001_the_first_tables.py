@@ -12,6 +12,41 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _files()
+    _jobs()
+    _keys()
+    _signing_keys()
+    _file_parts()
+    _job_logs()
+    _webhooks()
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("webhooks", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_webhooks_next_at"))
+
+    op.drop_table("webhooks")
+    with op.batch_alter_table("job_logs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_job_logs_job_id"))
+
+    op.drop_table("job_logs")
+    op.drop_table("file_parts")
+    op.drop_table("signing_keys")
+    op.drop_table("keys")
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.drop_index("jobs_owner")
+        batch_op.drop_index("jobs_next")
+
+    op.drop_table("jobs")
+    with op.batch_alter_table("files", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_files_owner"))
+        batch_op.drop_index(batch_op.f("ix_files_job_id"))
+        batch_op.drop_index(batch_op.f("ix_files_expires_at"))
+
+    op.drop_table("files")
+
+
+def _files() -> None:
     op.create_table(
         "files",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -30,6 +65,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_files_job_id"), ["job_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_files_owner"), ["owner"], unique=False)
 
+
+def _jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column(
@@ -70,6 +107,8 @@ def upgrade() -> None:
         batch_op.create_index("jobs_next", ["status", "priority", "sequence"], unique=False)
         batch_op.create_index("jobs_owner", ["owner", "status"], unique=False)
 
+
+def _keys() -> None:
     op.create_table(
         "keys",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -83,6 +122,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
+
+
+def _signing_keys() -> None:
     op.create_table(
         "signing_keys",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -90,6 +132,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+
+
+def _file_parts() -> None:
     op.create_table(
         "file_parts",
         sa.Column("file_id", sa.String(length=64), nullable=False),
@@ -99,6 +144,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("file_id", "number"),
     )
+
+
+def _job_logs() -> None:
     op.create_table(
         "job_logs",
         sa.Column(
@@ -114,6 +162,8 @@ def upgrade() -> None:
     with op.batch_alter_table("job_logs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_job_logs_job_id"), ["job_id"], unique=False)
 
+
+def _webhooks() -> None:
     op.create_table(
         "webhooks",
         sa.Column("job_id", sa.String(length=36), nullable=False),
@@ -128,28 +178,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("webhooks", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_webhooks_next_at"), ["next_at"], unique=False)
-
-
-def downgrade() -> None:
-    with op.batch_alter_table("webhooks", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_webhooks_next_at"))
-
-    op.drop_table("webhooks")
-    with op.batch_alter_table("job_logs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_job_logs_job_id"))
-
-    op.drop_table("job_logs")
-    op.drop_table("file_parts")
-    op.drop_table("signing_keys")
-    op.drop_table("keys")
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index("jobs_owner")
-        batch_op.drop_index("jobs_next")
-
-    op.drop_table("jobs")
-    with op.batch_alter_table("files", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_files_owner"))
-        batch_op.drop_index(batch_op.f("ix_files_job_id"))
-        batch_op.drop_index(batch_op.f("ix_files_expires_at"))
-
-    op.drop_table("files")
