@@ -238,7 +238,7 @@ async def test_a_silent_client_keeps_its_place_until_somebody_needs_it(
             for protocol in ice._protocols:
                 protocol.transport.sendto = lambda *_: None
             async with asyncio.timeout(30):
-                while (await service.sessions())[0]["state"] != "silent":
+                while (await service.sessions())[0]["state"] != "silent":  # noqa: ASYNC110 (a state to poll)
                     await asyncio.sleep(0.1)
             assert len(service.registry) == 1
             async with service.viewer() as newcomer:
