@@ -217,6 +217,6 @@ def _memory_encoder(c: PicoConfig) -> MemoryEncoder:
         out_dim=c.mem_dim,
         in_dim=c.d_model,
         position_encoding=PositionEmbeddingSine(num_pos_feats=c.mem_dim),
-        mask_downsampler=MaskDownSampler(embed_dim=c.d_model, kernel_size=3, stride=2, padding=1),
+        mask_downsampler=MaskDownSampler(embed_dim=c.d_model, kernel_size=4, stride=4, padding=0),
         fuser=Fuser(CXBlock(c.d_model, layer_scale_init_value=1e-2), c.fuser_layers),
     )

@@ -18,9 +18,9 @@ class PackedDownSampler(nn.Module):
 
     def __init__(self, sampler: MaskDownSampler) -> None:
         super().__init__()
-        *halvings, last = sampler.encoder
+        *reductions, last = sampler.encoder
         self.steps = nn.ModuleList(
-            _Halving(conv, norm) for conv, norm in zip(halvings[::3], halvings[1::3], strict=True)
+            _Reduction(conv, norm) for conv, norm in zip(reductions[::3], reductions[1::3], strict=True)
         )
         self.last = packed(last)
 
@@ -32,7 +32,7 @@ class PackedDownSampler(nn.Module):
         return out
 
 
-class _Halving(nn.Module):
+class _Reduction(nn.Module):
     """Convolution, norm over channels, GELU.
 
     The mean over its channels is taken off the convolution's weights instead of its results. Where there are
