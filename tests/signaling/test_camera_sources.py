@@ -16,6 +16,7 @@ from signaling_service import Service, serving, until
 from engine.models import Model
 from engine.worker import Worker
 from signaling.settings import Settings, SettingsError
+from stream.live import Live
 from stream.wire import Message
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -47,6 +48,10 @@ async def opened(service: Service, source: Message, **more: object) -> str:
     answer = await service.http.post("/sessions", json={"source": source, **more})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
+
+
+def followed(service: Service) -> list[Live]:
+    return [runner.live for runner in service.registry.peers() if runner.live is not None]
 
 
 async def test_without_the_operators_leave_there_are_no_urls_and_no_files(service: Service) -> None:
@@ -141,8 +146,8 @@ async def test_no_credentials_in_answers_metrics_logs_or_what_ffmpeg_prints(
             answers = [await service.http.post("/sessions", json={"source": {"url": url}}) for url in wrong]
             assert [answer.status_code for answer in answers] == [201, 201, 201, 403, 400, 400, 400]
             await until(lambda: service.registry.ended["source failed"] == 1, 60)
-            lives = [runner.live for runner in service.registry.peers() if runner.live is not None]
-            assert len(lives) == 3
+            await until(lambda: len(followed(service)) == 3, 60)  # the camera of the file starts by itself
+            lives = followed(service)
             await until(lambda: all(live.snapshot()["signal"]["error"] for live in lives), 60)
             paths = ["/sessions", "/cameras", "/metrics", "/health", "/sessions/ice-servers"]
             paths += [f"/sessions/{live.session_id}" for live in lives]

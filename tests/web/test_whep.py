@@ -19,8 +19,8 @@ PLAYER = Path(__file__).with_name("whep.html").read_text()
 
 
 @contextmanager
-def player(studio: Studio, session: str, lose: int = 0) -> Iterator[Page]:
-    """A page of the service's own origin that plays `session`, and loses so many coded pictures once."""
+def player(studio: Studio, session: str, lossy: bool = False) -> Iterator[Page]:
+    """A page of the service's own origin that plays `session`; a lossy one loses pictures when told to."""
     browser = studio.page.context.browser
     assert isinstance(browser, Browser)
     profile = browser.new_context()
@@ -29,7 +29,7 @@ def player(studio: Studio, session: str, lose: int = 0) -> Iterator[Page]:
         address = urljoin(studio.page.url, "/player.html")
         page.route(address, lambda route: route.fulfill(body=PLAYER, content_type="text/html"))
         page.goto(address)
-        page.evaluate("([at, lose]) => watch(at, lose)", [urljoin(address, f"/whep/{session}"), lose])
+        page.evaluate("([at, lossy]) => watch(at, lossy)", [urljoin(address, f"/whep/{session}"), lossy])
         yield page
     finally:
         profile.close()
@@ -84,9 +84,11 @@ def test_a_player_shows_the_masked_picture_and_a_late_one_at_once(studio: Studio
 
 def test_a_player_that_lost_pictures_asks_for_a_key_frame_and_gets_it(studio: Studio) -> None:
     studio.start_camera()
-    with player(studio, running(studio)["id"], lose=3) as page:
-        before = seen(studio, page, 10)  # the loss comes after the thirtieth
+    with player(studio, running(studio)["id"], lossy=True) as page:
+        before = seen(studio, page, 10)
+        page.evaluate("lose = 1000")  # key frames, too, which come by themselves now and then
         studio.until(lambda: page.evaluate("inbound()")["plis"] > before["plis"], "Chromium sends a PLI", 40)
+        page.evaluate("lose = 0")
         shown = page.evaluate("pictures")
         after = seen(studio, page, shown + 20)
         assert after["keys"] > before["keys"]
