@@ -36,7 +36,7 @@ class _Reduction(nn.Module):
     """Convolution, norm over channels, GELU.
 
     The mean over its channels is taken off the convolution's weights instead of its results. Where there are
-    few channels several pixels make one row, or the rows would take longer than what is in them.
+    few channels the norm is a product, or its rows would take longer than what is in them.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: LayerNorm2d) -> None:
@@ -45,19 +45,15 @@ class _Reduction(nn.Module):
         self.conv = PackedConv(conv.weight - conv.weight.mean(0), conv.bias - conv.bias.mean(), conv)
         self.channels, self.eps = conv.out_channels, norm.eps
         self.scale, self.shift = norm.weight.detach(), norm.bias.detach()
-        pixels = max(1, FEW // self.channels)
-        mean = torch.full((self.channels, self.channels), 1 / self.channels)
-        self.means = torch.kron(torch.eye(pixels), mean)
-        self.scales, self.shifts = self.scale.repeat(pixels), self.shift.repeat(pixels)
+        self.mean = torch.full((self.channels, self.channels), 1 / self.channels)
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.conv(x).permute(0, 2, 3, 1)
         if self.channels > FEW:
             normed = F.layer_norm(rows, (self.channels,), self.scale, self.shift, self.eps)
         else:
-            joined = rows.reshape(len(rows), -1, len(self.means))
-            deviation = F.linear(joined.square(), self.means).add_(self.eps).rsqrt_()
-            normed = torch.addcmul(self.shifts, joined.mul_(deviation), self.scales).view(rows.shape)
+            deviation = F.linear(rows.square(), self.mean).add_(self.eps).rsqrt_()
+            normed = torch.addcmul(self.shift, rows.mul_(deviation), self.scale)
         return F.gelu(normed).permute(0, 3, 1, 2)
 
 

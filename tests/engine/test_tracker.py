@@ -141,6 +141,17 @@ def test_frames_must_advance_and_a_refused_one_changes_nothing(model: Model) -> 
     assert tracker.tracks[1] is track
 
 
+def test_frames_may_be_far_apart_and_what_is_too_old_is_not_read(model: Model) -> None:
+    late = replace(FRAMES[2], index=500)
+    tracker, beside = Tracker(model), Tracker(model)
+    for each, frames in ((tracker, FRAMES[:2]), (beside, FRAMES[:1])):
+        for frame in frames:
+            each.step(frame, [CLICK] if frame.index == 0 else [])
+    one, other = (each.step(late).objects[0] for each in (tracker, beside))
+    assert one.score == other.score
+    assert np.array_equal(one.mask, other.mask)
+
+
 def test_a_step_that_fails_half_way_changes_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = Tracker(model)
     tracker.step(FRAMES[0], [CLICK])

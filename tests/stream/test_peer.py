@@ -45,7 +45,7 @@ async def click_red(link: Link, scene: Scene, object_id: int = 2) -> Message:
 
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
 async def test_camera_in_masked_video_out_with_a_result_for_each_picture(codec: str) -> None:
-    scene = Scene(speed=3)
+    scene = Scene(speed=8)
     async with linked(Camera(scene), ColourEngine().step, codec=codec) as link:
         ack = await link.client.prompt(click_green(scene))
         assert ack["object_ids"] == [1]
@@ -68,13 +68,16 @@ async def test_camera_in_masked_video_out_with_a_result_for_each_picture(codec: 
 
 
 def assert_contour_is_where_the_result_says(picture: np.ndarray, result: Message) -> None:
-    """The red square moves 3 pixels a frame: a result of another frame would be off by that or more."""
+    """The red square moves 8 pixels a frame: a result of another frame would be off by that or more.
+
+    The contour lies around the mask and the first pictures are blurred: a few pixels are its due.
+    """
     cx, _, w, _ = result["objects"][1]["box"]
     left, right = (cx - w / 2) * result["width"], (cx + w / 2) * result["width"]
     rows = picture[result["height"] // 8 + 10 : result["height"] // 8 + 40].astype(int)
     columns = np.flatnonzero(np.abs(rows - 128).max(axis=2).mean(axis=0) > 40)
-    assert abs(columns[0] - left) <= 2.5
-    assert abs(columns[-1] + 1 - right) <= 2.5
+    assert abs(columns[0] - left) <= 5
+    assert abs(columns[-1] + 1 - right) <= 5
 
 
 async def test_msgpack_is_answered_in_kind_and_unasked_messages_as_the_session_wishes() -> None:

@@ -15,12 +15,18 @@ pytestmark = pytest.mark.browser
 def test_a_click_masks_what_is_under_it(studio: Studio) -> None:
     studio.start_camera()
     studio.page.mouse.click(*studio.place(*GREEN_AT))
-    found = studio.until_object(1)
-    mask = rle_to_mask(found["rle"])
     truth = np.zeros((SCENE.height, SCENE.width), bool)
     x, y = SCENE.green(0)
     truth[y : y + SCENE.side, x : x + SCENE.side] = True
-    assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+
+    def overlap() -> float:
+        mask = rle_to_mask(studio.until_object(1)["rle"])
+        return float((mask & truth).sum() / (mask | truth).sum())
+
+    studio.until(
+        lambda: overlap() > 0.9, "the mask is the square, once the camera's first blurred pictures are past"
+    )
+    found = studio.until_object(1)
     assert found["box"] == pytest.approx([*GREEN_AT, 0.1875, 0.25], abs=0.03)
     assert studio.objects() == ["Object 1"]
     assert studio.problems == []
