@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,3 +21,10 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The network of `engine.tiny`, as files."""
     return Checkpoint(*tiny.write(tmp_path_factory.mktemp("tiny")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the tests; of those that keep time, one room's run one after the other."""
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        item.add_marker(pytest.mark.xdist_group(str(item.path) if room == "engine" else room))

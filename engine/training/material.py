@@ -50,15 +50,14 @@ def gather(
     Raises:
         EngineError: BAD_MATERIAL, naming the file or folder and what was expected there.
     """
-    pictures = procedural_pictures(200, torch.Generator().manual_seed(seed + 5))
     try:
-        if folder is not None:
-            pictures = join(load_pictures(folder, 3, exclude), pictures)
         real = None if cutouts is None else _sprites(cutouts)
         marked = None if reels is None else load_reels(reels)
+        found = None if folder is None else load_pictures(folder, 3, exclude)
     except (OSError, ValueError) as error:
         raise EngineError("BAD_MATERIAL", str(error)) from error
-    return Material(pictures, real, marked)
+    made = procedural_pictures(200, torch.Generator().manual_seed(seed + 5))
+    return Material(made if found is None else join(found, made), real, marked)
 
 
 def _sprites(path: Path) -> Tensor:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import fractions
+import gc
+import os
+import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import av
@@ -99,12 +103,27 @@ class Service:
         return list((await self.http.get("/sessions")).json()["sessions"])
 
 
-async def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait for a condition, long enough for a busy machine."""
+async def until(
+    holds: Callable[[], object], seconds: float = 20.0, instead: Callable[[], object] = str
+) -> None:
+    """Wait for a condition, long enough for a busy machine; a failure says what there was instead."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
+        assert time.monotonic() < deadline, f"not within {seconds} s {instead()}"
         await asyncio.sleep(0.02)
+
+
+def held() -> Counter[str]:
+    """The open files, threads and tasks of this process, by what they are."""
+    gc.collect()
+    files = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the listing's own
+            files.append(os.readlink(f"/proc/self/fd/{number}").split(":")[0])
+    # The event loop's pool fills up to a bound of its own, whenever two of its threads are wanted at once.
+    threads = [t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")]
+    tasks = [str(task.get_coro()).split(" at ")[0] for task in asyncio.all_tasks()]
+    return Counter(files + threads + tasks)
 
 
 @asynccontextmanager

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-import threading
 import time
 
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from signaling_service import Service, until
+from signaling_service import Service, held, until
 from test_outputs import Player, player, sample
 
 from signaling.bench.relay import Relay, Weather
@@ -77,16 +74,12 @@ async def test_viewers_that_come_and_go_leave_nothing_behind(service: Service) -
             await until(lambda: len(watching.frames) >= 1)
             await service.http.delete(watching.location)
 
-    def held() -> tuple[int, int, int]:
-        gc.collect()
-        return len(os.listdir("/proc/self/fd")), threading.active_count(), len(asyncio.all_tasks())
-
     await visit()  # what is made once stays
     await asyncio.sleep(0.5)
     before = held()
     for _ in range(6):
         await visit()
-    await until(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), 20)
+    await until(lambda: not held() - before, 20, lambda: held() - before)
     live = service.registry.live(session)
     assert live is not None
     assert live.broadcast.renditions == {}

@@ -6,11 +6,10 @@ import asyncio
 import gc
 import os
 import sys
-import threading
 import time
 
 import pytest
-from signaling_service import Service, serving, until
+from signaling_service import Service, held, serving, until
 
 import engine.worker
 import stream.connection
@@ -23,10 +22,6 @@ from signaling.settings import Settings
 def trackers() -> int:
     gc.collect()
     return sum(type(each) is Tracker for each in gc.get_objects())
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 async def test_camera_in_masked_video_and_results_out(service: Service) -> None:
@@ -116,9 +111,7 @@ async def test_a_client_that_is_killed_leaves_nothing_behind(service: Service) -
     async with service.viewer() as viewer:  # what is made once stays: threads, sockets of the resolver
         await viewer.click()
     await until(lambda: not len(service.registry))
-    tasks, files, threads, kept = (
-        len(asyncio.all_tasks()), descriptors(), threading.active_count(), trackers()
-    )  # fmt: skip
+    before, kept = held(), trackers()
     code = f"""
 import asyncio, sys
 sys.path[:0] = {[os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]!r}
@@ -142,9 +135,7 @@ asyncio.run(main())
     await until(lambda: not len(service.registry), 30)
     assert service.registry.ended["peer lost"] == 1
     process._transport.close()  # type: ignore[attr-defined]
-    await until(lambda: len(asyncio.all_tasks()) <= tasks)
-    await until(lambda: descriptors() <= files)
-    await until(lambda: threading.active_count() <= threads)
+    await until(lambda: not held() - before, 20, lambda: held() - before)
     assert trackers() <= kept
 
 
