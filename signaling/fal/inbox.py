@@ -70,7 +70,7 @@ class Inbox:
         spooled = await self._storage.receive(_once(data), len(data))
         new = NewFile(owner, "input", seconds=job_seconds)
         file = await self._storage.reserve(new)
-        await self._storage.finish(file.id, spooled, self._settings.key_bytes)
+        await self._storage.finish(file.id, spooled)
         return KEPT + file.id
 
     async def _copy_stored(self, file_id: str, url: str, path: Path, loc: Loc) -> None:

@@ -35,8 +35,11 @@ class Keys:
         """Make a key and return it as `id:secret`, the only time the secret is seen.
 
         Raises:
-            ValueError: an unknown scope, or none.
+            ValueError: an unknown scope, or none; a limit below 1.
         """
+        for limit, value in {"max_jobs": max_jobs, "max_rate": max_rate, "max_bytes": max_bytes}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{limit}: expected 1 or more, got {value}")
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
             raise ValueError(

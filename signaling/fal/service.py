@@ -96,7 +96,7 @@ class FalService:
             settings,
             self.jobs,
             self.inbox,
-            Outbox(self.storage, settings),
+            Outbox(self.storage),
             self.bells,
             self.open_lane,
             self.call,

@@ -23,7 +23,7 @@ from signaling.fal.errors import FalError
 from signaling.fal.objects import Objects
 from signaling.fal.settings import DAY, FalSettings
 from signaling.fal.spool import Spool, Spooled, too_large
-from signaling.fal.tables import File, Part
+from signaling.fal.tables import File, Key, Part
 
 UNFINISHED_SECONDS = DAY
 NAME_CHARACTERS = 200
@@ -43,7 +43,10 @@ class NewFile:
 
 
 class Storage:
-    """The files of one server. `quota` of an owner and the total are checked when a file becomes ready."""
+    """The files of one server. The owner's quota and the total are checked when a file becomes ready.
+
+    The quota is the `max_bytes` of the owner's key, `settings.key_bytes` where there is none.
+    """
 
     def __init__(self, database: Database, settings: FalSettings) -> None:
         self._database = database
@@ -69,28 +72,36 @@ class Storage:
         await self._database.change(lambda session: session.add(file))
         return file
 
-    async def receive(self, body: AsyncIterator[bytes], quota: int) -> Spooled:
+    async def receive(self, body: AsyncIterator[bytes], limit: int) -> Spooled:
         """Take bytes from a client into the work directory.
 
         Raises:
-            FalError: 413, more than one upload or than `quota` bytes.
+            FalError: 413, more than one upload or than `limit` bytes.
         """
-        return await self._spool.receive(body, min(self._settings.upload_bytes, quota))
+        return await self._spool.receive(body, min(self._settings.upload_bytes, limit))
 
-    async def finish(self, file_id: str, spooled: Spooled, quota: int) -> File:
-        """Put received bytes in the store and make the file readable. The spool file is consumed."""
+    async def finish(self, file_id: str, spooled: Spooled) -> File:
+        """Put received bytes in the store and make the file readable. The spool file is consumed.
+
+        Raises:
+            FalError: 413, over the quota; the file is gone then.
+        """
         try:
             await self._objects.put(file_id, spooled.path)
         finally:
             spooled.path.unlink(missing_ok=True)
-        return await self._make_ready(file_id, spooled.size, quota)
+        return await self._make_ready(file_id, spooled.size)
 
-    async def add(self, new: NewFile, path: Path, quota: int) -> File:
-        """Store a file that we made; `path` stays where it is."""
+    async def add(self, new: NewFile, path: Path) -> File:
+        """Store a file that we made; `path` stays where it is.
+
+        Raises:
+            FalError: 413, over the quota; the file is gone then.
+        """
         file = await self.reserve(new)
         await self._objects.put(file.id, path)
         size = await asyncio.to_thread(lambda: path.stat().st_size)
-        return await self._make_ready(file.id, size, quota)
+        return await self._make_ready(file.id, size)
 
     async def add_part(self, file_id: str, number: int, spooled: Spooled) -> Part:
         """Keep one part of a multipart upload, replacing an earlier one of the same number.
@@ -109,11 +120,11 @@ class Storage:
             spooled.path.unlink(missing_ok=True)
         return part
 
-    async def complete(self, file_id: str, numbers: Sequence[int], quota: int) -> File:
+    async def complete(self, file_id: str, numbers: Sequence[int]) -> File:
         """Join the parts in the order of their numbers.
 
         Raises:
-            FalError: 400, parts that were not sent.
+            FalError: 400, parts that were not sent; 413, over the quota.
         """
         query = select(Part).where(Part.file_id == file_id).order_by(Part.number)
         parts = await self._database.fetch(lambda session: session.scalars(query).all())
@@ -123,7 +134,7 @@ class Storage:
             raise FalError(400, f"parts: expected numbers out of {sent}, got {wanted}", "bad_request")
         size = sum(part.size for part in parts if part.number in wanted)
         await self._objects.join(file_id, wanted)
-        file = await self._make_ready(file_id, size, quota)
+        file = await self._make_ready(file_id, size)
         await self._objects.erase_parts(file_id, sent)
         return file
 
@@ -147,14 +158,13 @@ class Storage:
             async for chunk in self.read(file, 0, file.size):
                 await asyncio.to_thread(sink.write, chunk)
 
-    async def room(self, owner: str, quota: int) -> int:
+    async def room(self, owner: str) -> int:
         """Bytes that the owner may still add.
 
         Raises:
             FalError: 413 when there is no room.
         """
-        mine, everybody = await self._database.fetch(lambda session: _used(session, owner))
-        left = min(quota - mine, self._settings.storage_bytes - everybody)
+        left = await self._database.fetch(lambda session: self._left(session, owner))
         if left <= 0:
             raise over_quota()
         return left
@@ -179,12 +189,11 @@ class Storage:
             # The row goes last: a crash in between leaves something that the next sweep finds.
             await self._database.change(partial(_delete_row, file_id=file_id))
 
-    async def _make_ready(self, file_id: str, size: int, quota: int) -> File:
+    async def _make_ready(self, file_id: str, size: int) -> File:
         def work(session: Session) -> File | None:
             file = session.get(File, file_id)
             assert file is not None
-            mine, everybody = _used(session, file.owner, besides=file_id)
-            if mine + size > quota or everybody + size > self._settings.storage_bytes:
+            if size > self._left(session, file.owner, besides=file_id):
                 return None
             file.size, file.ready = size, True
             return file
@@ -194,6 +203,13 @@ class Storage:
             await self._remove([file_id])
             raise over_quota()
         return file
+
+    def _left(self, session: Session, owner: str, besides: str = "") -> int:
+        """Bytes until the quota of the owner, or of all together, is reached; negative beyond it."""
+        key = session.get(Key, owner)
+        quota = (key.max_bytes if key else None) or self._settings.key_bytes
+        mine, everybody = _used(session, owner, besides)
+        return min(quota - mine, self._settings.storage_bytes - everybody)
 
     def _keep_part(self, session: Session, part: Part) -> None:
         file = session.get(File, part.file_id, with_for_update=True)
@@ -218,7 +234,7 @@ def over_quota() -> FalError:
     )
 
 
-def _used(session: Session, owner: str, besides: str = "") -> tuple[int, int]:
+def _used(session: Session, owner: str, besides: str) -> tuple[int, int]:
     """Bytes that the owner and all together keep, parts of unfinished uploads among them."""
     files = select(func.sum(File.size)).where(File.id != besides)
     parts = select(func.sum(Part.size)).join(File, File.id == Part.file_id)

@@ -88,7 +88,7 @@ class TokenRoutes:
         service = self._service
         who = await service.access.require(request, "run")
         body = await _object(request, service)
-        await service.storage.room(who.key_id, quota(service, who))
+        await service.storage.room(who.key_id)
         name, content_type = str(body.get("file_name") or "file"), str(body.get("content_type") or ANYTHING)
         new = NewFile(who.key_id, name, content_type, lifecycle_seconds(request.headers))
         file = await service.storage.reserve(new)
@@ -121,26 +121,26 @@ class FileRoutes:
     async def post_whole(self, request: Request) -> Response:
         """The Python client's CDN: one request, and the file is there."""
         service, who = self._service, await self._service.access.require(request, "run", CDN)
-        left = await service.storage.room(who.key_id, quota(service, who))
+        left = await service.storage.room(who.key_id)
         spooled = await service.storage.receive(request.stream(), left)
         file = await service.storage.reserve(_from_headers(request.headers, who))
-        file = await service.storage.finish(file.id, spooled, quota(service, who))
+        file = await service.storage.finish(file.id, spooled)
         origin = files_origin(request, service.settings.public_url)
         return JSONResponse({"access_url": file_url(origin, file)})
 
     async def post_multipart(self, request: Request) -> Response:
         service, who = self._service, await self._service.access.require(request, "run", CDN)
-        await service.storage.room(who.key_id, quota(service, who))
+        await service.storage.room(who.key_id)
         file = await service.storage.reserve(_from_headers(request.headers, who))
         origin = files_origin(request, service.settings.public_url)
         return JSONResponse({"access_url": file_url(origin, file), "uploadId": file.id})
 
     async def put_whole(self, request: Request) -> Response:
         service = self._service
-        file, who = await self._pending(request)
-        left = await service.storage.room(who.key_id, quota(service, who))
+        file = await self._pending(request)
+        left = await service.storage.room(file.owner)
         spooled = await service.storage.receive(request.stream(), left)
-        file = await service.storage.finish(file.id, spooled, quota(service, who))
+        file = await service.storage.finish(file.id, spooled)
         return JSONResponse(
             {"access_url": file_url(files_origin(request, service.settings.public_url), file)}
         )
@@ -148,20 +148,20 @@ class FileRoutes:
     async def put_part(self, request: Request) -> Response:
         """Each client looks for the ETag in another place."""
         service = self._service
-        file, who = await self._pending(request)
-        left = await service.storage.room(who.key_id, quota(service, who))
+        file = await self._pending(request)
+        left = await service.storage.room(file.owner)
         spooled = await service.storage.receive(request.stream(), left)
         part = await service.storage.add_part(file.id, request.path_params["number"], spooled)
         return JSONResponse({"partNumber": part.number, "etag": part.etag}, headers={"etag": part.etag})
 
     async def complete(self, request: Request) -> Response:
         service = self._service
-        file, who = await self._pending(request)
+        file = await self._pending(request)
         parts = (await _object(request, service)).get("parts", [])
         numbers: list[Any] = [part.get("partNumber") for part in parts if isinstance(part, dict)]
         if not all(isinstance(number, int) for number in numbers) or len(numbers) != len(parts):
             raise FalError(400, "parts: expected a list of {partNumber, etag}", "bad_request")
-        file = await service.storage.complete(file.id, numbers, quota(service, who))
+        file = await service.storage.complete(file.id, numbers)
         origin = files_origin(request, service.settings.public_url)
         return JSONResponse({"access_url": file_url(origin, file), "file_url": file_url(origin, file)})
 
@@ -186,9 +186,8 @@ class FileRoutes:
         body = self._service.storage.read(file, start, end)
         return StreamingResponse(body, 206 if partial else 200, headers)
 
-    async def _pending(self, request: Request) -> tuple[File, Principal]:
-        """The file that this upload is for, and whose it is: by the address's own token, or by a CDN token
-        or key.
+    async def _pending(self, request: Request) -> File:
+        """The file that this upload is for, its owner's by the address's own token, a CDN token or key.
 
         Raises:
             FalError: 401 or 403 a wrong token, 404 no such upload, or it is complete.
@@ -205,11 +204,7 @@ class FileRoutes:
             owner = await service.access.require(request, "run", CDN)
         if file is None or owner is None or file.owner != owner.key_id:
             raise FalError(404, "There is no such upload, or it is complete", "not_found")
-        return file, owner
-
-
-def quota(service: FalService, who: Principal) -> int:
-    return who.max_bytes or service.settings.key_bytes
+        return file
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

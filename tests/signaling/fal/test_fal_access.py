@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from harness import Server
+from harness import Server, jpeg
+from sqlalchemy import select
 
 from signaling.cli import main
 from signaling.fal.database import Database
 from signaling.fal.keys import Keys
-from signaling.fal.tables import Key
+from signaling.fal.tables import File, Key
 
 APP = "fal-ai/sam2/video"
 INPUT = {"video_url": "https://example.org/x.mp4"}
@@ -87,6 +89,31 @@ def test_limits_of_a_key(locked: Server, keys: Keys) -> None:
     assert answer.status_code == 413
 
 
+def test_what_a_request_makes_counts_on_its_own_key(locked: Server, keys: Keys) -> None:
+    """The server's default is 1000 bytes here, the picture is larger."""
+    given = len(jpeg())
+    picture = "data:image/jpeg;base64," + base64.b64encode(jpeg()).decode()
+    body = {"image_url": picture, "prompts": [{"x": 40, "y": 50}], "apply_mask": True}
+
+    def run(max_bytes: int) -> tuple[httpx.Response, list[int]]:
+        """The answer, and the sizes of what the key keeps after it."""
+        key = keys.create("x", ["run"], max_bytes=max_bytes)
+        headers = {"authorization": f"Key {key}"}
+        answer = httpx.post(f"{locked.url}/run/fal-ai/sam2/image", json=body, headers=headers, timeout=60)
+        sizes = select(File.size).where(File.owner == key.partition(":")[0]).order_by(File.created_at)
+        return answer, list(locked.service.database.read(lambda session: session.scalars(sizes).all()))
+
+    answer, kept = run(1_000_000)
+    made = answer.json()["image"]["file_size"]
+    assert made > 1000
+    assert kept == [given, made]
+    answer, kept = run(given + made - 1)
+    assert (answer.status_code, answer.headers["x-fal-error-type"]) == (413, "quota_exceeded")
+    assert kept == [given], "what was made is gone"
+    assert run(given + made)[0].status_code == 200
+    assert run(given - 1)[0].status_code == 413, "the data URI counts"
+
+
 def test_realtime_tokens_need_a_key_and_are_json_strings(locked: Server, keys: Keys) -> None:
     url = f"{locked.url}/rest/tokens/"
     body = {"allowed_apps": ["sam2"], "token_expiration": 120}
@@ -122,3 +149,5 @@ def test_the_command_creates_lists_and_revokes(
     assert main(["keys", "revoke", key_id]) == 2
     assert main(["keys", "create", "--scopes", "everything"]) == 2
     assert "expected scopes out of run, view, prompt, admin" in capsys.readouterr().err
+    assert main(["keys", "create", "--max-bytes", "0"]) == 2
+    assert "max_bytes: expected 1 or more, got 0" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from signaling.fal.database import Database
 from signaling.fal.errors import FalError
+from signaling.fal.keys import Keys
 from signaling.fal.settings import FalSettings
 from signaling.fal.storage import NewFile, Storage, safe_name
 from signaling.fal.storage_routes import byte_range
@@ -41,15 +42,27 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         monkeypatch.setenv("AWS_REGION", "us-east-1")
         url = f"s3://livemask/{tmp_path.name}"
-    return FalSettings(tmp_path, files_url=url, upload_bytes=10_000, storage_bytes=30_000, file_seconds=100)
+    return FalSettings(
+        tmp_path,
+        files_url=url,
+        upload_bytes=10_000,
+        key_bytes=20_000,
+        storage_bytes=30_000,
+        file_seconds=100,
+    )
 
 
 @pytest.fixture
-def storage(settings: FalSettings) -> Iterator[Storage]:
+def database(settings: FalSettings) -> Iterator[Database]:
     database = Database(settings.database)
     database.migrate()
-    yield Storage(database, settings)
+    yield database
     database.close()
+
+
+@pytest.fixture
+def storage(database: Database, settings: FalSettings) -> Storage:
+    return Storage(database, settings)
 
 
 async def body(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -57,11 +70,9 @@ async def body(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def put(
-    storage: Storage, data: bytes, owner: str = "me", seconds: int | None = None, quota: int = 20_000
-) -> Any:
+async def put(storage: Storage, data: bytes, owner: str = "me", seconds: int | None = None) -> Any:
     file = await storage.reserve(NewFile(owner, "x.bin", seconds=seconds))
-    return await storage.finish(file.id, await storage.receive(body(data), quota), quota)
+    return await storage.finish(file.id, await storage.receive(body(data), await storage.room(owner)))
 
 
 async def content(storage: Storage, file: Any) -> bytes:
@@ -100,28 +111,46 @@ async def test_an_expired_file_is_gone_before_it_is_swept(
     assert await storage.find(file.id) is None
 
 
-async def test_parts_of_unfinished_uploads_count(storage: Storage) -> None:
-    file = await storage.reserve(NewFile("me", "x.bin"))
+async def test_parts_of_unfinished_uploads_count(storage: Storage, database: Database) -> None:
+    me = Keys(database).create("me", max_bytes=8000).partition(":")[0]
+    file = await storage.reserve(NewFile(me, "x.bin"))
     for number in (1, 2):
         await storage.add_part(file.id, number, await storage.receive(body(b"x" * 4000), 20_000))
-    assert await storage.room("me", 20_000) == 12_000
     with pytest.raises(FalError, match="quota"):
-        await storage.room("me", 8000)
-    done = await storage.complete(file.id, (1, 2), 8000)
+        await storage.room(me)
+    assert await storage.room("you") == 20_000
+    done = await storage.complete(file.id, (1, 2))
     assert done.size == 8000
-    assert await storage.room("me", 20_000) == 12_000
+    with pytest.raises(FalError, match="quota"):
+        await storage.room(me)
 
 
 async def test_quotas(storage: Storage) -> None:
     await put(storage, b"x" * 9000)
     await put(storage, b"x" * 9000)
+    late = await storage.reserve(NewFile("me", "x.bin"))
     with pytest.raises(FalError, match="quota"):
-        await put(storage, b"x" * 9000)
-    assert await storage.room("me", 20_000) == 2000
+        await storage.finish(late.id, await storage.receive(body(b"x" * 9000), 9000))
+    assert await storage.room("me") == 2000
     await put(storage, b"x" * 9000, owner="you")
+    assert await storage.room("they") == 3000, "all together"
+    last = await storage.reserve(NewFile("they", "x.bin"))
     with pytest.raises(FalError, match="quota"):
-        await put(storage, b"x" * 9000, owner="they")
+        await storage.finish(last.id, await storage.receive(body(b"x" * 9000), 9000))
     assert len(stored(storage)) == 3
+
+
+async def test_the_quota_is_that_of_the_key(storage: Storage, database: Database, tmp_path: Path) -> None:
+    small, large = (Keys(database).create("x", max_bytes=size).partition(":")[0] for size in (100, 25_000))
+    made = tmp_path / "made"
+    made.write_bytes(b"x" * 101)
+    with pytest.raises(FalError, match="quota"):
+        await storage.add(NewFile(small, "made"), made)
+    assert stored(storage) == []
+    assert await storage.room(small) == 100
+    for _ in range(3):
+        await put(storage, b"x" * 8000, owner=large)
+    assert await storage.room(large) == 1000
 
 
 async def test_an_upload_is_bounded_and_leaves_nothing(storage: Storage, tmp_path: Path) -> None:
@@ -146,10 +175,10 @@ async def test_parts(storage: Storage) -> None:
     for number, data in ((2, b"b" * 3000), (1, b"?"), (1, b"a" * 3000)):
         await storage.add_part(file.id, number, await storage.receive(body(data), 9000))
     with pytest.raises(FalError, match="numbers out of"):
-        await storage.complete(file.id, [1, 2, 3], 9000)
+        await storage.complete(file.id, [1, 2, 3])
     with pytest.raises(FalError, match="larger"):
         await storage.add_part(file.id, 3, await storage.receive(body(b"c" * 4001), 9000))
-    whole = await storage.complete(file.id, [1, 2], 9000)
+    whole = await storage.complete(file.id, [1, 2])
     assert await content(storage, whole) == b"a" * 3000 + b"b" * 3000
     assert len(stored(storage)) == 1
 
