@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -70,7 +71,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
 
 def write_clip(path: Path, seconds: float) -> int:
     """The beginning of the built-in clip as H264 in MP4, one frame at least; gives the number of frames."""
-    clip = SyntheticClip(*CLIP_SIZE)
+    clip = _scene(CLIP_SIZE)
     frames = max(round(seconds * clip.fps), 1)
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=round(clip.fps), options={"preset": "fast"})
@@ -84,8 +85,14 @@ def write_clip(path: Path, seconds: float) -> int:
 
 def clicks(size: tuple[int, int]) -> Clicks:
     """A click on the clip's first object, on its first frame."""
-    object_id, (_, x, y) = next(iter(SyntheticClip(*size).clicks().items()))
+    object_id, (_, x, y) = next(iter(_scene(size).clicks().items()))
     return [{"object_id": object_id, "x": round(x * size[0]), "y": round(y * size[1]), "label": 1}]
+
+
+@cache
+def _scene(size: tuple[int, int]) -> SyntheticClip:
+    """The built-in clip; painting its surfaces takes seconds at 1280x720."""
+    return SyntheticClip(*size)
 
 
 def _run_jobs(url: str, clip: Path, jobs: int) -> float:
@@ -128,7 +135,7 @@ def _track(clip: Path, model: Sequence[str]) -> float:
 
 async def _live(url: str, count: int, seconds: float) -> list[list[float]]:
     """Round trips in seconds of each connection, all at once, each sending when it was answered."""
-    clip = SyntheticClip(*LIVE_SIZE)
+    clip = _scene(LIVE_SIZE)
     pictures = [_jpeg(clip.frame(index)[0]) for index in range(LIVE_PICTURES)]
     address = f"{url.replace('http', 'ws', 1)}/run/{LIVE_APP}/realtime"
     begin = asyncio.Barrier(count)

@@ -27,6 +27,7 @@ from signaling.serverprocess import get_json, server_process
 APP = "fal-ai/sam-3/video-rle"
 SIZE, FPS, PICTURES = (64, 64), 30, 60
 LOOK_SECONDS = 5.0
+FEWEST_LOOKS = 8  # what grows is told by the last two quarters of them
 DONE = re.compile(r"(\d+) of \d+ frames")
 HEADER = (
     "request",
@@ -55,7 +56,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
         write_film(folder / "hour.mp4", frames)
         flags = ["--checkpoint", str(weights), "--config", str(config), "--device", "cpu"]
         with server_process([*flags, "--log-level", "warning"]) as url:
-            return HEADER, [_row(frames, *_request(url, folder / "hour.mp4"))]
+            return HEADER, [row(frames, *_request(url, folder / "hour.mp4"))]
 
 
 def write_film(path: Path, frames: int) -> None:
@@ -91,15 +92,24 @@ def _request(url: str, film: Path) -> tuple[list[tuple[int, Held]], float, int]:
         if len(looks) % 12 == 0:
             print(f"frame {looks[-1][0]}: {looks[-1][1].memory / 2**20:.1f} MiB", flush=True)
     seconds = time.monotonic() - began
-    if status.get("error") or not looks:
-        raise CommandError(f"the request failed: {status.get('error', 'it was over at once')}")
+    if status.get("error"):
+        raise CommandError(f"the request failed: {status['error']}")
     with urlopen(job["response_url"], timeout=60) as answer:
         size = len(answer.read())
     files = [value for value in get_json(job["response_url"]).values() if isinstance(value, dict)]
     return looks, seconds, size + sum(file["file_size"] for file in files)
 
 
-def _row(frames: int, looks: Sequence[tuple[int, Held]], seconds: float, size: int) -> Sequence[str]:
+def row(frames: int, looks: Sequence[tuple[int, Held]], seconds: float, size: int) -> Sequence[str]:
+    """What was measured, as cells; `looks` name the frames done by then, `size` is bytes of the answer.
+
+    Raises:
+        CommandError: too few looks to say whether anything grows.
+    """
+    if len(looks) < FEWEST_LOOKS:
+        raise CommandError(
+            f"expected {FEWEST_LOOKS} looks at the server, got {len(looks)}: give more --hour-frames"
+        )
     (early, before), (late, after) = looks[len(looks) // 5], looks[-1]
     grown = (after.memory - before.memory) / 1024 / max(late - early, 1)
     return (

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from checkpoint import Checkpoint
 
-from signaling.bench import report
+from signaling.bench import hour, report
 from signaling.bench.client import Swing
+from signaling.bench.held import Held
 from signaling.cli import main
+from signaling.command import CommandError
 
 
 def test_blocks_are_added_at_the_end(tmp_path: Path) -> None:
@@ -55,32 +57,65 @@ def test_the_swing_goes_forth_and_back_without_a_jump() -> None:
     assert [message["object_id"] for message in swing.prompts()] == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_service_is_measured_through_real_processes(
-    tmp_path: Path, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def tiny_by_default(tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What servers and commands load that are told no model."""
     monkeypatch.setenv("LIVEMASK_CHECKPOINT", str(tiny_checkpoint.weights))
     monkeypatch.setenv("LIVEMASK_CONFIG", str(tiny_checkpoint.config))
+
+
+def cells(line: str) -> list[str]:
+    """A row of a table in Markdown."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.usefixtures("tiny_by_default")
+def test_the_service_is_measured_through_real_processes(tmp_path: Path) -> None:
     rows = tmp_path / "rows.md"
     flags = ["--sizes", "160x120", "--sessions", "2", "--session-seconds", "1", "--device", "cpu"]
     assert main(["bench", "service", *flags, "--out", str(rows)]) == 0
-    cells = rows.read_text().strip().splitlines()[-1].strip("| ").split(" | ")
-    assert cells[:4] == ["tiny", "160x120", "2", "1"]
-    assert float(cells[5].split()[0]) > 0
-    assert float(cells[6]) > 0
+    row = cells(rows.read_text().strip().splitlines()[-1])
+    assert row[:4] == ["tiny", "160x120", "2", "1"]
+    assert float(row[5].split()[0]) > 0
+    assert float(row[6]) > 0
 
 
-def test_the_api_is_measured_beside_the_command(
-    tmp_path: Path, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LIVEMASK_CHECKPOINT", str(tiny_checkpoint.weights))
-    monkeypatch.setenv("LIVEMASK_CONFIG", str(tiny_checkpoint.config))
+@pytest.mark.usefixtures("tiny_by_default")
+def test_the_api_is_measured_beside_the_command(tmp_path: Path) -> None:
     rows = tmp_path / "rows.md"
     flags = ["--clip-seconds", "0.3", "--jobs", "2", "--connections", "2", "--live-seconds", "0.5"]
     assert main(["bench", "fal", *flags, "--device", "cpu", "--out", str(rows)]) == 0
-    lines = rows.read_text().strip().splitlines()[-3:]
-    requests, track, live = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    requests, track, live = map(cells, rows.read_text().strip().splitlines()[-3:])
     assert (requests[0], requests[2]) == ("request", "2")
     assert float(requests[3]) > 0
     assert track[0].startswith("livemask track")
     assert (live[0], live[2]) == ("realtime", "2")
     assert 0 < float(live[5]) <= float(live[6])
+
+
+def test_an_hour_is_measured_as_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four seconds of it, looked at more often."""
+    monkeypatch.setattr(hour, "LOOK_SECONDS", 0.05)
+    rows = tmp_path / "rows.md"
+    status = main(["bench", "hour", "--hour-frames", "120", "--device", "cpu", "--out", str(rows)])
+    row = cells(rows.read_text().strip().splitlines()[-1])
+    assert status == (row[-1] != "nothing")
+    assert row[0].startswith("fal-ai/sam-3/video-rle, 64x64")
+    assert row[1] == "120"
+    assert float(row[2]) > 0, "frames a second"
+    assert all(float(side) > 0 for side in row[3].split(" -> ")), "MiB that the server holds"
+    assert float(row[5]) > 0, "MiB of the answer"
+
+
+def held(mebibytes: float) -> Held:
+    return Held(round(mebibytes * 2**20), 20, 30, 10, 0, 0, 0.0)
+
+
+def test_what_an_hour_holds_is_told_by_the_frame() -> None:
+    flat = [(100 * index, held(200)) for index in range(20)]
+    assert hour.row(2000, flat, 100, 2**20)[1:] == ("2000", "20", "200.0 -> 200.0", "0.00", "1.0", "nothing")
+    grown = [(100 * index, held(200 + index)) for index in range(20)]
+    assert hour.row(2000, grown, 100, 2**20)[3:5] == ("204.0 -> 219.0", "10.24")
+    assert hour.row(2000, grown, 100, 2**20)[-1] == "memory"
+    with pytest.raises(CommandError, match="expected 8 looks at the server, got 7"):
+        hour.row(2000, flat[:7], 100, 2**20)
