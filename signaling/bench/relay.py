@@ -7,6 +7,9 @@ import random
 import re
 from dataclasses import dataclass
 
+# What a narrow wire holds back before it loses: a home router's buffer, about.
+QUEUE_SECONDS = 0.3
+
 HOST = re.compile(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host.*\r\n", re.IGNORECASE)
 
 
@@ -18,12 +21,15 @@ class Weather:
         loss: share that is lost, 0..1.
         delay, jitter: seconds each way; with jitter datagrams overtake each other.
         dark: nothing passes.
+        rate: bits per second each way, 0 for no limit; what comes faster waits, and is lost when it would
+            wait too long.
     """
 
     loss: float = 0.0
     delay: float = 0.0
     jitter: float = 0.0
     dark: bool = False
+    rate: float = 0.0
 
 
 class Relay:
@@ -34,6 +40,7 @@ class Relay:
         self.passed = self.lost = 0
         self._random = random.Random(seed)
         self._transports: list[asyncio.DatagramTransport] = []
+        self._busy_until: dict[asyncio.DatagramTransport, float] = {}
 
     async def rewrite(self, sdp: str) -> str:
         """`sdp` with its first IPv4 host candidate behind the relay, and no other candidate."""
@@ -79,13 +86,23 @@ class Relay:
         return int(outer.get_extra_info("sockname")[1])
 
     def _later(self, transport: asyncio.DatagramTransport, data: bytes, to: tuple[str, int]) -> None:
-        weather = self.weather
-        if weather.dark or self._random.random() < weather.loss:
+        weather, loop = self.weather, asyncio.get_running_loop()
+        wait = self._squeeze(transport, len(data), loop.time())
+        if weather.dark or self._random.random() < weather.loss or wait > QUEUE_SECONDS:
             self.lost += 1
             return
         self.passed += 1
-        delay = weather.delay + self._random.random() * weather.jitter
-        asyncio.get_running_loop().call_later(delay, self._send, transport, data, to)
+        delay = wait + weather.delay + self._random.random() * weather.jitter
+        loop.call_later(delay, self._send, transport, data, to)
+
+    def _squeeze(self, transport: asyncio.DatagramTransport, size: int, now: float) -> float:
+        """Seconds until the last of `size` bytes has gone down the wire, behind all that waits already."""
+        if not self.weather.rate:
+            return 0.0
+        wait = max(0.0, self._busy_until.get(transport, 0.0) - now) + size * 8 / self.weather.rate
+        if wait <= QUEUE_SECONDS:
+            self._busy_until[transport] = now + wait
+        return wait
 
     def _send(self, transport: asyncio.DatagramTransport, data: bytes, to: tuple[str, int]) -> None:
         if not transport.is_closing():

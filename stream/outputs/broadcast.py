@@ -1,7 +1,8 @@
 """The masked video for any number of viewers: each picture is coded once and handed to all of them.
 
-A viewer that can take much less than the others is served by a second, leaner encoding, so that a slow one
-hurts only itself; one that lost pictures gets a key frame, at most a few a second for all together.
+A viewer that can take much less than the others, or that needs key frames all the time, is served by a
+second, leaner encoding, so that a slow one hurts only itself; one that lost pictures gets a key frame, at
+most a few a second for all together.
 """
 
 from __future__ import annotations
@@ -182,6 +183,11 @@ class Broadcast:
                     self._let_go(place)
 
     def request_key(self, seat: Seat) -> None:
+        """Give `seat` a key frame soon; one that wants them all the time is served apart from the others."""
+        main = self._renditions.get((seat.codec, "main"))
+        if seat.troubled and main is not None and seat in main.seats and len(main.seats) > 1:
+            self._move(seat, "lean")  # which begins with one
+            return
         for rendition in self._renditions.values():
             if seat in rendition.seats:
                 rendition.request_key()
@@ -192,7 +198,7 @@ class Broadcast:
         if main is not None and seat.estimated is not None:
             if seat in main.seats and len(main.seats) > 1 and seat.estimated < LEAN_BELOW * main.bitrate:
                 self._move(seat, "lean")
-            elif seat not in main.seats and seat.estimated > MAIN_ABOVE * main.bitrate:
+            elif seat not in main.seats and not seat.troubled and seat.estimated > MAIN_ABOVE * main.bitrate:
                 self._move(seat, "main")
         elif main is None:
             self._move(seat, "main")
@@ -224,7 +230,8 @@ class Broadcast:
     def _move(self, seat: Seat, tier: Tier) -> None:
         self.leave(seat)
         self._enter(seat, tier)
-        log.info("a viewer now gets the %s encoding (it can take %s bit/s)", tier, seat.estimated)
+        trouble = ", and loses pictures" if seat.troubled else ""
+        log.info("a viewer now gets the %s encoding (can take %s bit/s%s)", tier, seat.estimated, trouble)
 
     def _follow(self, codec: str) -> None:
         """The main encoding goes by its fastest viewer, the lean one by its slowest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from stream.encoders import VideoPacket
 
 WAITING = 8
+# A viewer that cannot go on without a key frame so many times in so many seconds is in trouble; complaints
+# closer than the third are one.
+COMPLAINTS, COMPLAINT_SECONDS, ONE_COMPLAINT = 4, 10.0, 0.3
 
 
 class Serving(Protocol):
@@ -46,7 +50,14 @@ class Seat(MediaStreamTrack):
         self.dropped = 0
         self._packets: deque[VideoPacket] = deque()
         self._needs_key = True
+        self._complained_at: deque[float] = deque(maxlen=COMPLAINTS)
         self._arrived = asyncio.Event()
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it asks for key frames so often that those beside it would suffer from them."""
+        complained = self._complained_at
+        return len(complained) == COMPLAINTS and time.monotonic() - complained[0] < COMPLAINT_SECONDS
 
     def begin(self) -> None:
         """Start over: nothing is sent before the next key frame."""
@@ -68,6 +79,9 @@ class Seat(MediaStreamTrack):
         self._arrived.set()
 
     def request_key(self) -> None:
+        now = time.monotonic()
+        if not self._complained_at or now - self._complained_at[-1] >= ONE_COMPLAINT:
+            self._complained_at.append(now)
         if self.broadcast is not None:
             self.broadcast.request_key(self)
 

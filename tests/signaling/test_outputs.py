@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
-import httpx
 import numpy as np
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError
 from PIL import Image
+from players import CLICK, page_viewer, player, sample
 from signaling_service import Service, serving, until
 from websockets.asyncio.client import connect
 
@@ -26,64 +22,6 @@ from stream.encoders import pick_h264
 from stream.wire import Message
 
 FULL, VIEW = "full-key-0123456789", "view-key-0123456789"
-CLICK = {"prompts": [{"x": 50, "y": 50, "object_id": 5}], "width": 640, "height": 480}
-
-
-async def sample(service: Service) -> str:
-    """A session on the built-in clip that nobody watches; its id."""
-    answer = await service.http.post("/sessions", json={"source": "sample"})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-class Player:
-    """A WHEP player: receives and nothing else."""
-
-    def __init__(self, connection: RTCPeerConnection) -> None:
-        self.connection = connection
-        self.frames: list[np.ndarray] = []
-        self.location = ""
-        self.headers = httpx.Headers()
-        self._task: asyncio.Task[None] | None = None
-
-    def play(self) -> None:
-        (receiver,) = self.connection.getReceivers()
-
-        async def watch() -> None:
-            while True:
-                try:
-                    frame = await receiver.track.recv()
-                except MediaStreamError:
-                    return
-                self.frames.append(frame.to_ndarray(format="rgb24"))
-
-        self._task = asyncio.create_task(watch())
-
-    async def close(self) -> None:
-        await self.connection.close()
-        if self._task is not None:
-            await self._task
-
-
-@asynccontextmanager
-async def player(service: Service, session: str, **headers: str) -> AsyncIterator[Player]:
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    connection.addTransceiver("video", "recvonly")
-    await connection.setLocalDescription(await connection.createOffer())
-    answer = await service.http.post(
-        f"/whep/{session}",
-        content=connection.localDescription.sdp,
-        headers={"content-type": "application/sdp", **headers},
-    )
-    assert answer.status_code == 201, answer.text
-    playing = Player(connection)
-    playing.location, playing.headers = answer.headers["location"], answer.headers
-    await connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
-    playing.play()
-    try:
-        yield playing
-    finally:
-        await playing.close()
 
 
 async def test_viewers_share_one_encoding_and_a_late_one_sees_at_once(service: Service) -> None:
@@ -275,9 +213,10 @@ async def test_the_right_to_watch_is_not_the_right_to_prompt(tiny_model: Model) 
             answer = await service.http.request(method, path, json=CLICK, headers=view)
             assert (answer.status_code, answer.json()["error_type"]) == (403, "FORBIDDEN")
         assert (await service.http.get(f"/sessions/{session}")).status_code == 401
-        watched = await page_viewer(service, session, view)
-        prompted = await page_viewer(service, session, full)
-        try:
+        async with (
+            page_viewer(service, session, **view) as watched,
+            page_viewer(service, session, **full) as prompted,
+        ):
             assert watched.answer["may_prompt"] is False
             watched.say({"request_id": "a", **CLICK})
             await until(lambda: watched.of("x-fal-error"))
@@ -285,42 +224,4 @@ async def test_the_right_to_watch_is_not_the_right_to_prompt(tiny_model: Model) 
             prompted.say({"request_id": "b", **CLICK})
             await until(lambda: prompted.of("ack"))
             await until(lambda: any(message["objects"] for message in watched.of("result")))
-        finally:
-            await watched.close()
-            await prompted.close()
         await service.http.delete(f"/sessions/{session}", headers=full)
-
-
-class Page:
-    """A second page on a session: video and both channels."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.answer: Message = {}
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.connection.addTransceiver("video", "recvonly")
-        self._prompts = self.connection.createDataChannel("prompts")
-        self._results = self.connection.createDataChannel("results", ordered=False, maxRetransmits=0)
-        for channel in (self._prompts, self._results):
-            channel.on("message", lambda data: self.messages.append(json.loads(data)))
-
-    def of(self, kind: str) -> list[Message]:
-        return [message for message in self.messages if message["type"] == kind]
-
-    def say(self, message: Message) -> None:
-        self._prompts.send(json.dumps(message))
-
-    async def close(self) -> None:
-        await self.connection.close()
-
-
-async def page_viewer(service: Service, session: str, headers: dict[str, str]) -> Page:
-    page = Page()
-    await page.connection.setLocalDescription(await page.connection.createOffer())
-    body = {"sdp": page.connection.localDescription.sdp, "type": "offer"}
-    answer = await service.http.post(f"/sessions/{session}/viewers", json=body, headers=headers)
-    assert answer.status_code == 201, answer.text
-    page.answer = answer.json()
-    await page.connection.setRemoteDescription(RTCSessionDescription(page.answer["sdp"], "answer"))
-    await until(lambda: page.of("ready"))
-    return page

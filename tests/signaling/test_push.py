@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from players import sample
 from rtsp import PYTHON, free_port, need_gstreamer
 from signaling_service import serving
-from test_outputs import sample
 
 from engine.models import Model
 from engine.worker import Worker

@@ -16,9 +16,9 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
+from players import Player, sample
 from rtsp import free_port
 from signaling_service import Service, serving, until
-from test_outputs import Player, sample
 from test_turn import SECRET, coturn
 
 from engine.models import Model

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from players import player, sample
 from signaling_service import Service, held, until
-from test_outputs import Player, player, sample
 
 from signaling.bench.relay import Relay, Weather
-
-
-async def through(service: Service, session: str, relay: Relay) -> Player:
-    """A player whose every packet passes the relay."""
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    connection.addTransceiver("video", "recvonly")
-    await connection.setLocalDescription(await connection.createOffer())
-    offer = await relay.rewrite(connection.localDescription.sdp)
-    kind = {"content-type": "application/sdp"}
-    answer = await service.http.post(f"/whep/{session}", content=offer, headers=kind)
-    answer.raise_for_status()
-    # The player may call the server directly; those calls are answered through the relay, or not at all.
-    sdp = await relay.rewrite(answer.text)
-    await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-    playing = Player(connection)
-    playing.play()
-    return playing
 
 
 @pytest.mark.parametrize(
@@ -38,32 +21,26 @@ async def through(service: Service, session: str, relay: Relay) -> Player:
 async def test_video_goes_on_over_a_bad_wire(service: Service, weather: Weather) -> None:
     session = await sample(service)
     relay = Relay(weather)
-    playing = await through(service, session, relay)
-    try:
-        await until(lambda: len(playing.frames) >= 25, 40)
-        assert relay.passed > 100
-    finally:
-        await playing.close()
-        relay.close()
+    with closing(relay):
+        async with player(service, session, relay) as playing:
+            await until(lambda: len(playing.frames) >= 25, 40)
+            assert relay.passed > 100
 
 
 async def test_video_comes_back_after_the_wire_was_dark(service: Service) -> None:
     session = await sample(service)
     relay = Relay(Weather())
-    playing = await through(service, session, relay)
-    try:
-        await until(lambda: len(playing.frames) >= 5, 40)
-        relay.weather.dark = True
-        await asyncio.sleep(2.0)
-        seen = len(playing.frames)
-        relay.weather.dark = False
-        lit_at = time.monotonic()
-        await until(lambda: len(playing.frames) >= seen + 5, 30)
-        print(f"back after {time.monotonic() - lit_at:.2f} s")
-        assert relay.lost > 10
-    finally:
-        await playing.close()
-        relay.close()
+    with closing(relay):
+        async with player(service, session, relay) as playing:
+            await until(lambda: len(playing.frames) >= 5, 40)
+            relay.weather.dark = True
+            await asyncio.sleep(2.0)
+            seen = len(playing.frames)
+            relay.weather.dark = False
+            lit_at = time.monotonic()
+            await until(lambda: len(playing.frames) >= seen + 5, 30)
+            print(f"back after {time.monotonic() - lit_at:.2f} s")
+            assert relay.lost > 10
 
 
 async def test_viewers_that_come_and_go_leave_nothing_behind(service: Service) -> None:

@@ -16,9 +16,9 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from certificates import certificate
 from PIL import Image
+from players import CLICK, player
 from rtsp import PYTHON, need_gstreamer
 from signaling_service import Service, serving, until
-from test_outputs import CLICK, player
 from test_turn import SECRET, coturn
 
 from engine.models import Model

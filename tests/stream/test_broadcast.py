@@ -13,6 +13,7 @@ import pytest
 from scene import Scene
 
 from engine.types import Frame, MaskSet
+from stream.outputs import seat as seat_module
 from stream.outputs.broadcast import Broadcast
 from stream.outputs.output import Shown
 from stream.outputs.seat import WAITING, Seat
@@ -155,6 +156,33 @@ async def test_feedback_moves_the_bitrate_and_a_slow_viewer_out_of_the_way() -> 
         slow.estimate(start * 2)
         assert shown.broadcast.renditions.keys() == {("video/h264", "main")}
         assert shown.broadcast.viewers == 2
+
+
+async def test_a_viewer_that_needs_key_frames_all_the_time_is_served_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seat_module, "ONE_COMPLAINT", 0.0)
+    async with film() as shown:
+        good, bad = shown.join(), shown.join()
+        await shown.pass_on(good, bad)
+        main = shown.broadcast.renditions["video/h264", "main"]
+        for _ in range(seat_module.COMPLAINTS):
+            bad.request_key()
+        lean = shown.broadcast.renditions["video/h264", "lean"]
+        assert (main.seats, lean.seats) == ([good], [bad])
+        await asyncio.sleep(0.35)  # key frames have a distance
+        calm = main.key_frames
+        for _ in range(3):
+            for _ in range(seat_module.COMPLAINTS):
+                bad.request_key()
+            _, packet = await shown.pass_on(good, bad)
+            bad.estimate(main.bitrate * 2)
+            assert lean.seats == [bad], "it does not come back while it is in trouble"
+        assert packet is not None
+        assert main.key_frames <= calm + 1  # what it had asked for before it was moved
+        monkeypatch.setattr(seat_module, "COMPLAINT_SECONDS", 0.0)  # long ago
+        bad.estimate(main.bitrate * 2)
+        assert main.seats == [good, bad]
 
 
 async def test_what_is_coded_can_be_decoded_from_any_key_frame_on() -> None:
