@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -18,9 +17,8 @@ import pytest
 from harness import FRAMES, SIZE, Server, fetch, pictures, write_clip
 from PIL import Image
 
-from engine.masks import fal_rle_to_mask, rle_to_mask
+from engine.masks import fal_rle_to_mask
 from engine.types import Frame, MaskSet, ObjectMask, ObjectState, Prompt
-from signaling.cli import main
 
 
 def run(server: Server, app: str, **body: Any) -> dict[str, Any]:
@@ -48,19 +46,6 @@ def upload(server: Server, path: Path, content_type: str) -> str:
     return answer.json()["access_url"]
 
 
-@pytest.fixture(scope="module")
-def tracked(tiny_checkpoint: Any, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What `livemask track` makes of the clip: (decoded pictures, masks by frame, the file)."""
-    folder = tmp_path_factory.mktemp("tracked")
-    command = ["track", str(clip), "--point", "40,50", "--point", "5,5,0"]
-    command += ["--object", "2", "--box", "60,60,100,110"]
-    command += ["-o", str(folder / "out.mp4"), "--masks", str(folder / "masks.jsonl"), "--device", "cpu"]
-    command += ["--checkpoint", str(tiny_checkpoint.weights), "--config", str(tiny_checkpoint.config)]
-    assert main(command) == 0
-    lines = [json.loads(line) for line in (folder / "masks.jsonl").read_text().splitlines()]
-    return pictures(folder / "out.mp4"), lines, folder / "out.mp4"
-
-
 MARKS = {
     "prompts": [
         {"x": 40, "y": 50, "label": 1, "object_id": 1},
@@ -68,22 +53,6 @@ MARKS = {
     ],
     "box_prompts": [{"x_min": 60, "y_min": 60, "x_max": 100, "y_max": 110, "object_id": 2}],
 }
-
-
-def test_video_and_masks_are_those_of_the_command(
-    server: Server, video: str, tracked: Any, tmp_path: Path
-) -> None:
-    out = run(server, "fal-ai/sam-3/video-rle", video_url=video, apply_mask=True, **MARKS)
-    shown, lines, file = tracked
-    path = tmp_path / "out.mp4"
-    path.write_bytes(fetch(out["video"]["url"]))
-    assert all((a == b).all() for a, b in zip(pictures(path), shown, strict=True))
-    with av.open(str(path)) as made, av.open(str(file)) as known:
-        assert len(made.streams.audio) == len(known.streams.audio) == 1
-        assert made.streams.video[0].average_rate == known.streams.video[0].average_rate
-    for text, line in zip(out["rle"], lines, strict=True):
-        union = np.logical_or.reduce([rle_to_mask(found["rle"]) for found in line["objects"]])
-        assert (fal_rle_to_mask(text, SIZE[1], SIZE[0]) == union).all()
 
 
 def test_boxes_scores_and_metadata_belong_together(server: Server, video: str) -> None:
