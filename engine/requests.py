@@ -20,10 +20,16 @@ BACKGROUND_WAIT_S = 0.5  # a background step that waited this long joins the liv
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Something else to be done with the model."""
+    """Something else to be done with the model. `submitted_at` in monotonic seconds."""
 
     work: Callable[[Model], Any]
     future: Future[Any]
+    submitted_at: float
+
+    def may_go(self, round_: Sequence[StepRequest], now: float) -> bool:
+        """Whether it is done before this round: nobody watches what the round brings, or it waited long."""
+        live = any(request.live for request in round_)
+        return not live or now - self.submitted_at >= BACKGROUND_WAIT_S
 
 
 @dataclass(slots=True, eq=False)

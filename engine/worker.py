@@ -133,9 +133,10 @@ class Worker:
         return lane
 
     def call(self, work: Callable[[Model], T]) -> Future[T]:
-        """Run something else with the model, in the thread: one such piece between two rounds of steps.
+        """Run something else with the model, in the thread: one such piece before a round of steps.
 
-        Keep a piece short; everybody's next step waits for it.
+        Like background steps it goes behind live ones, for `BACKGROUND_WAIT_S` at most. Keep a piece short;
+        who comes while it runs waits for it.
 
         Raises:
             EngineError: CLOSED after `stop`.
@@ -144,7 +145,7 @@ class Worker:
         with self._wake:
             if self._stopping:
                 raise EngineError("CLOSED", "the engine has been stopped")
-            self._pieces.append(Piece(work, future))
+            self._pieces.append(Piece(work, future, time.monotonic()))
             self._wake.notify_all()
         return future
 
@@ -242,7 +243,7 @@ class Worker:
         if requests is None:
             return False
         self._show_previews()
-        self._piece(model)
+        self._piece(model, requests)
         try:
             jobs = [(r.tracker, r.frame, r.prompts) for r in requests]
             answers = answer_many(model, jobs) if jobs else []
@@ -270,10 +271,12 @@ class Worker:
                 except Exception as error:
                     preview.future.set_exception(error)
 
-    def _piece(self, model: Model) -> None:
+    def _piece(self, model: Model, requests: Sequence[StepRequest]) -> None:
         with self._wake:
-            piece = self._pieces.popleft() if self._pieces else None
-        if piece is None or not piece.future.set_running_or_notify_cancel():
+            if not self._pieces or not self._pieces[0].may_go(requests, time.monotonic()):
+                return
+            piece = self._pieces.popleft()
+        if not piece.future.set_running_or_notify_cancel():
             return
         try:
             with torch.inference_mode(), model.autocast():

@@ -1,4 +1,4 @@
-"""Requests beside `livemask track` on the same films: masks are the same to the byte, pictures, times and sound."""
+"""Requests beside `livemask track`: masks are the same to the byte; pictures, times and sound the same."""
 
 from __future__ import annotations
 

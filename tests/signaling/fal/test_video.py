@@ -19,6 +19,7 @@ from PIL import Image
 
 from engine.masks import fal_rle_to_mask
 from engine.types import Frame, MaskSet, ObjectMask, ObjectState, Prompt
+from signaling.fal.work import Lane
 
 
 def run(server: Server, app: str, **body: Any) -> dict[str, Any]:
@@ -71,6 +72,31 @@ def test_a_prompt_acts_on_its_own_frame(server: Server, video: str) -> None:
     both = run(server, "fal-ai/sam-3/video-rle", video_url=video, prompts=[{"x": 40, "y": 50}, second])
     assert both["rle"][:5] == alone["rle"][:5]
     assert both["rle"][5] != alone["rle"][5]
+
+
+class Watched:
+    """A lane of the engine; whether each step was somebody's who watches is written down."""
+
+    def __init__(self, lane: Lane, live: list[bool]) -> None:
+        self._lane, self._live = lane, live
+
+    def submit(self, frame: Frame, prompts: Sequence[Prompt], live: bool = True) -> Future[MaskSet]:
+        self._live.append(live)
+        return self._lane.submit(frame, prompts, live)
+
+    def close(self) -> None:
+        self._lane.close()
+
+
+def test_requests_go_behind_live_frames(server: Server, video: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What that means to the engine is tests/engine/test_worker.py's."""
+    live: list[bool] = []
+    open_lane = server.service.open_lane
+    monkeypatch.setattr(server.service.runner, "_open_lane", lambda: Watched(open_lane(), live))
+    run(server, "fal-ai/sam-3/video-rle", video_url=video, prompts=[{"x": 40, "y": 50}])
+    picture = np.random.default_rng(2).integers(0, 255, (120, 160, 3), np.uint8)
+    run(server, "fal-ai/sam2/image", image_url=data_uri(picture), prompts=[{"x": 40, "y": 50}])
+    assert live == [False] * (FRAMES + 1)
 
 
 class Blind:
