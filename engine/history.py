@@ -1,8 +1,9 @@
 """The last seconds of one stream: each frame's image features, and what every object remembered before it.
 
 With them a prompt can be carried out on the picture that a person saw, and its object followed again from
-there without another look at the pictures. Bounded in time and in number. Knows no network, no prompt and no
-id: an object goes by the serial number of its story.
+there without another look at the pictures. Bounded in time and in number. One frame that a person goes on
+looking at is kept longer, with a way from it to the others that is thinned out as it grows. Knows no network,
+no prompt and no id: an object goes by the serial number of its story.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -23,7 +24,9 @@ RATE = 30  # frames kept for a second, however many there are in it
 # Frames kept however old they are: where a step takes a second, what was clicked is two frames and two
 # seconds old when its step begins, and must not be refused for the slowness of the engine.
 LEAST = 12
-TIMES = 1024  # frames whose age is known, kept or not
+TIMES = 2048  # frames whose age is known, kept or not
+HOLD_SECONDS = 60.0  # a frame that is held is let go at this age
+WAY = 30  # frames at most that are kept between it and the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,16 +74,24 @@ class History:
         self.seconds = seconds
         self._most = round(seconds * RATE)
         self._moments: list[Moment] = []
+        self._held: Moment | None = None
+        self._way: list[Moment] = []
+        self._stride = 1
         self._times: deque[tuple[int, float]] = deque(maxlen=TIMES)
         self._newest = -1
 
     @property
     def oldest(self) -> int:
-        """The oldest frame that is kept; one beyond the newest when none is."""
+        """The oldest frame that is kept with all after it; one beyond the newest when none is."""
         return self._moments[0].index if self._moments else self._newest + 1
 
+    @property
+    def reach(self) -> int:
+        """The oldest frame that can be gone back to: the one that is held, or `oldest`."""
+        return min(self.oldest, self._held.index) if self._held else self.oldest
+
     def tensors(self) -> Iterator[Tensor]:
-        for moment in self._moments:
+        for moment in (*([self._held] if self._held else []), *self._way, *self._moments):
             yield from moment.tensors()
 
     def keep(self, frame: Frame, features: Features, before: dict[int, Held], needed: int) -> None:
@@ -97,26 +108,59 @@ class History:
         since = frame.captured_at - self.seconds
         surplus = len(self._moments) - self._most
         recent = len(self._moments) - min(LEAST, self._most)
-        self._moments = [
-            m
-            for i, m in enumerate(self._moments)
-            if i >= recent or (i >= surplus and m.captured_at >= since) or m.index >= needed
-        ]
+        first = next(
+            i
+            for i, m in enumerate([*self._moments, None])
+            if m is None or i >= recent or (i >= surplus and m.captured_at >= since) or m.index >= needed
+        )
+        leaving, self._moments = self._moments[:first], self._moments[first:]
+        if self._held is not None and frame.captured_at - self._held.captured_at > HOLD_SECONDS:
+            self.release()
+        self._lengthen(leaving, needed)
+
+    def hold(self, frame: int) -> None:
+        """Let go of this frame, which is kept, only on `release` or at HOLD_SECONDS of age; and of the one
+        that was held."""
+        moment = self.find(frame)
+        if moment is not None and moment is not self._held:
+            self.release()
+            self._held = moment
+
+    def release(self) -> None:
+        """Treat the frame that is held as any other."""
+        if self._held is not None and self._held.index < self.oldest:
+            self._way.insert(0, _passed(self._held))
+        self._held, self._stride = None, 1
+
+    def _lengthen(self, leaving: list[Moment], needed: int) -> None:
+        """Keep what objects are being followed over, and some of the frames since the one that is held."""
+        way = [*self._way, *map(_passed, leaving)]
+        self._way = [m for m in way if m.index >= needed or self._on_the_way(m)]
+        while leaving and len(self._way) > WAY:
+            self._stride *= 2
+            self._way = [m for m in self._way if self._on_the_way(m)]
+
+    def _on_the_way(self, moment: Moment) -> bool:
+        since = moment.index - self._held.index if self._held else 0
+        return since > 0 and since % self._stride == 0
 
     @property
     def newest(self) -> Moment | None:
         return self._moments[-1] if self._moments else None
 
     def find(self, frame: int) -> Moment | None:
-        """The moment of a frame, if it is kept."""
-        place = bisect_left(self._moments, frame, key=lambda m: m.index)
-        found = self._moments[place] if place < len(self._moments) else None
-        return found if found is not None and found.index == frame else None
+        """The moment of a frame that a prompt may speak of, if it is kept."""
+        if self._held is not None and self._held.index == frame:
+            return self._held
+        return _exactly(self._moments, frame)
+
+    def at(self, frame: int) -> Moment | None:
+        """The moment of a frame that an object may be on its way over, if it is kept."""
+        return self.find(frame) or _exactly(self._way, frame)
 
     def next(self, frame: int) -> Moment | None:
-        """The first moment after a frame."""
-        place = bisect_left(self._moments, frame + 1, key=lambda m: m.index)
-        return self._moments[place] if place < len(self._moments) else None
+        """The first moment after a frame that is kept."""
+        return _since(self._way, frame + 1) or _since(self._moments, frame + 1)
 
     def expired(self, frame: int) -> EngineError:
         """Why nothing can be done on a frame that is not kept."""
@@ -133,15 +177,33 @@ class History:
 
     def rewrite(self, serial: int, since: int, past: Mapping[int, Held]) -> None:
         """From frame `since` on one object remembered this and nothing else."""
-        for moment in self._moments[bisect_left(self._moments, since, key=lambda m: m.index) :]:
+        since_then = self._moments[bisect_left(self._moments, since, key=lambda m: m.index) :]
+        held = [self._held] if self._held is not None and self._held.index >= since else []
+        for moment in (*held, *since_then):
             moment.before.pop(serial, None)
             if moment.index in past:
                 moment.before[serial] = past[moment.index]
 
     def forget_objects(self) -> None:
         """Keep the features alone."""
-        for moment in self._moments:
+        for moment in (*self._moments, *([self._held] if self._held else [])):
             moment.before.clear()
+
+
+def _since(moments: list[Moment], frame: int) -> Moment | None:
+    """The first of them from a frame on."""
+    place = bisect_left(moments, frame, key=lambda m: m.index)
+    return moments[place] if place < len(moments) else None
+
+
+def _exactly(moments: list[Moment], frame: int) -> Moment | None:
+    found = _since(moments, frame)
+    return found if found is not None and found.index == frame else None
+
+
+def _passed(moment: Moment) -> Moment:
+    """To be followed over, not to be prompted on."""
+    return replace(moment, before={})
 
 
 def _own(features: Features) -> Features:

@@ -81,6 +81,8 @@ class Step:
         gone: objects that were taken away and can be brought back, the oldest first.
         arrived: replays that have ended here.
         forgotten: nothing of earlier objects is to be kept.
+        keep: a frame not to let go of from now on.
+        release: the frame that was is let go.
     """
 
     frame: Frame
@@ -90,6 +92,8 @@ class Step:
     gone: dict[int, Gone]
     arrived: list[Replay] = field(default_factory=list)
     forgotten: bool = False
+    keep: int | None = None
+    release: bool = False
     rejected: list[tuple[Prompt, EngineError]] = field(default_factory=list)
     reanchored: list[Prompt] = field(default_factory=list)
 

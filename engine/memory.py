@@ -94,6 +94,17 @@ class Memory:
             overflowed=True,
         ).aged(entry.frame + 1)
 
+    def drawn_up(self, by: int) -> Memory:
+        """As if all tracked frames had been `by` frames later: where that many are left out before the next,
+        ages count frames that were followed, as live. Prompted frames keep their age."""
+        if by == 0:
+            return self
+        return replace(
+            self,
+            ring=tuple(replace(e, frame=e.frame + by) for e in self.ring),
+            pointers=tuple((index + by, pointer) for index, pointer in self.pointers),
+        )
+
     def lasting(self) -> Memory:
         """What stays however much time passes: the prompted frames."""
         return replace(self, ring=(), pointers=())

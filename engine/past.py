@@ -15,6 +15,7 @@ from engine.replay import Gone, Replay
 from engine.story import Deed, Story
 from engine.types import (
     EngineError,
+    Keep,
     Pin,
     Placed,
     Prompt,
@@ -59,16 +60,16 @@ class Past:
     def place(self, prompt: Placed) -> None:
         """A prompt on the frame that it names."""
         step, object_id = self._step, prompt.object_id
-        frame = self._frame(prompt)
-        lane, replay = step.lanes.get(object_id), step.replays.get(object_id)
         story = self._known(object_id)
+        frame = self._frame(prompt, story)
+        lane, replay = step.lanes.get(object_id), step.replays.get(object_id)
         if story is None:
             lane = self._newcomer(prompt)
             story = lane.story
         elif not isinstance(prompt, Pin | Restart):
             prompts.check(prompt, new=False)
         deed = Deed(frame, prompt, self._before(object_id, story.serial, frame))
-        story = story.done(deed, self._history.oldest)
+        story = story.done(deed, self._history.reach)
         if frame == self._now and replay is None:
             assert lane is not None
             self._act(lane, prompt)
@@ -86,7 +87,7 @@ class Past:
         at, held = self._present(object_id, story)
         rest, deed = story.back(at, held)
         before = deed.before
-        if self._kept(deed.frame):
+        if self._kept(deed.frame, rest):
             before = self._before(object_id, story.serial, deed.frame)
         elif before is None and rest.deeds and rest.first(self._history.oldest) is None:
             raise EngineError("NOTHING_TO_UNDO", "what made this object lies too far back to be undone")
@@ -102,7 +103,7 @@ class Past:
             raise EngineError("UNKNOWN_OBJECT", f"there is no object {object_id}")
         story, undone = story.again()
         frame = undone.deed.frame
-        if self._kept(frame):
+        if self._kept(frame, story):
             held = self._before(object_id, story.serial, frame)
         else:
             step.replays.pop(object_id, None)
@@ -124,23 +125,43 @@ class Past:
         del step.gone[object_id]
         self._change(object_id, gone.story, gone.at, gone.held, prompt)
 
+    def keep(self, prompt: Keep) -> None:
+        """A frame that is not let go, in place of the one before."""
+        frame = self._now if prompt.frame_index is None else prompt.frame_index
+        self._require_frame(frame)
+        if self._history.seconds == 0 or not self._kept(frame, None):
+            raise self._history.expired(frame)
+        self._step.keep, self._step.release = frame, False
+
+    def release(self) -> None:
+        self._step.keep, self._step.release = None, True
+
     # What they share.
 
-    def _frame(self, prompt: Placed) -> int:
+    def _frame(self, prompt: Placed, story: Story | None) -> int:
         """The frame to carry a prompt out on."""
         frame = prompt.frame_index
         if frame is None:
             return self._now
-        if not 0 <= frame <= self._now:
-            raise EngineError("BAD_FRAME", f"expected a frame of 0..{self._now}, got {frame}")
-        if self._kept(frame):
+        self._require_frame(frame)
+        if self._kept(frame, story):
             return frame
         if prompt.reanchor:
             return self._now
         raise self._history.expired(frame)
 
-    def _kept(self, frame: int) -> bool:
-        return frame == self._now or self._history.find(frame) is not None
+    def _require_frame(self, frame: int) -> None:
+        if not 0 <= frame <= self._now:
+            raise EngineError("BAD_FRAME", f"expected a frame of 0..{self._now}, got {frame}")
+
+    def _kept(self, frame: int, story: Story | None) -> bool:
+        """Whether an object can be followed from there again, with all that was done on later frames."""
+
+        def there(index: int) -> bool:
+            return index == self._now or self._history.find(index) is not None
+
+        later = [deed.frame for deed in story.deeds if deed.frame > frame] if story else []
+        return there(frame) and all(there(index) for index in later)
 
     def _known(self, object_id: int) -> Story | None:
         found = self._step.replays.get(object_id) or self._step.lanes.get(object_id)
@@ -206,7 +227,7 @@ class Past:
         old: Replay | None,
     ) -> Replay:
         waiting = (*(old.waiting if old else ()), prompt)
-        if not self._kept(frame):
+        if not self._kept(frame, story):
             # The frames between are gone: what lasts of it begins at the first frame that matters.
             first = story.first(self._history.oldest)
             start = self._now if first is None else first

@@ -91,7 +91,8 @@ def pass_on(step: Step, history: History, lane: Lane, memory: Memory | None) -> 
     replay = step.replays.pop(lane.object_id)
     moment = history.next(lane.frame)
     following = moment.index if moment else step.frame.index
-    held = None if memory is None else Held(memory, lane.seen)
+    left_out = following - lane.frame - 1
+    held = None if memory is None else Held(memory.drawn_up(left_out), lane.seen)
     live = step.lanes.get(lane.object_id)
     if live is not None and live.story.deeds == lane.story.deeds:
         live.story = lane.story

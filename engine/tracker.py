@@ -31,11 +31,13 @@ from engine.track import Track
 from engine.types import (
     EngineError,
     Frame,
+    Keep,
     MaskSet,
     ObjectMask,
     Placed,
     Prompt,
     Redo,
+    Release,
     Remove,
     Reset,
     Restore,
@@ -227,7 +229,13 @@ class Tracker:
         if step.forgotten:
             history.forget_objects()
         needed = min((replay.next for replay in step.replays.values()), default=frame.index + 1)
+        if step.release:
+            history.release()
+        if step.keep is not None:
+            needed = min(needed, step.keep)
         history.keep(frame, step.features, {} if step.forgotten else self._held(), needed)
+        if step.keep is not None:
+            history.hold(step.keep)
         for replay in step.arrived:
             history.rewrite(replay.story.serial, replay.since, replay.past)
         self._newest, oldest = frame.index, history.oldest
@@ -258,6 +266,10 @@ class Tracker:
                 past.undo(prompt)
             case Redo():
                 past.redo(prompt)
+            case Keep():
+                past.keep(prompt)
+            case Release():
+                past.release()
             case Text():
                 raise EngineError(
                     "UNSUPPORTED", f"{self.model.name} does not read words; click, draw a box or a mask"
@@ -271,7 +283,7 @@ class Tracker:
         return self._lane(object_id, step.frame.index, step.features, Story(self._serial), None)
 
     def _replayed(self, step: Step, replay: Replay) -> Lane:
-        moment = self._history.find(replay.next)
+        moment = self._history.at(replay.next)
         features = moment.features if moment else step.features
         return self._lane(replay.object_id, replay.next, features, replay.story, replay.held)
 

@@ -163,12 +163,24 @@ class Redo:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Do not let go of a frame, None for the newest, while a person looks at it; of the one before, do."""
+
+    frame_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """No frame is looked at any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """Forget every object of the stream for good."""
 
 
 Placed = Points | Box | Mask | Pin | Restart
-Prompt = Placed | Text | Remove | Restore | Undo | Redo | Reset
+Prompt = Placed | Text | Remove | Restore | Undo | Redo | Keep | Release | Reset
 
 
 class ObjectState(StrEnum):

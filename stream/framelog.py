@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.types import Frame
 from stream.timeline import RTP_RATE
 
-KEPT = 300
+KEPT = 2048  # a minute and more, as long as a frame can be kept (docs/protocol.md section 5.4)
 
 
 @dataclass(frozen=True, slots=True)

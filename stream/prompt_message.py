@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from engine.types import (
     Box,
+    Keep,
     Mask,
     Pin,
     Point,
     Points,
     Prompt,
     Redo,
+    Release,
     Remove,
     Reset,
     Restart,
@@ -40,7 +42,18 @@ FRAME_MAX = 2**53
 LABELS = {0: False, 1: True, "0": False, "1": True}
 RESERVED = ("unpin",)
 VERBS = ("undo", "redo", "restore", "restart", "pin")  # what may be done to `object_id`, one in a message
-ACTING = ("prompts", "box_prompts", "mask_url", "prompt", "apply_mask", "output", "remove", "reset", *VERBS)
+ACTING = (
+    "prompts",
+    "box_prompts",
+    "mask_url",
+    "prompt",
+    "apply_mask",
+    "output",
+    "remove",
+    "reset",
+    "keep",
+    *VERBS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,7 @@ class PromptMessage:
         verb: one of VERBS, done to `object_id`.
         size: the (width, height) the coordinates count, where it was named.
         preview: what it would show is to be told at once.
+        keep: the frame seen is not to be let go, or nothing is any more.
     """
 
     request_id: RequestId = None
@@ -94,6 +108,7 @@ class PromptMessage:
     frame_index: int | None = None
     reanchor: bool = False
     preview: bool = False
+    keep: bool | None = None
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -105,7 +120,9 @@ class PromptMessage:
     @property
     def sees(self) -> bool:
         """Whether something in it speaks of a picture."""
-        return bool(self.placed) or self.mask is not None or self.verb in ("restart", "pin")
+        return (
+            bool(self.placed) or self.mask is not None or self.verb in ("restart", "pin") or self.keep is True
+        )
 
     @property
     def frame_indexes(self) -> frozenset[int]:
@@ -119,7 +136,7 @@ class PromptMessage:
 
     def engine_prompts(self, width: int, height: int, seen: int | None) -> tuple[Prompt, ...]:
         """What the engine is to do, in order: reset, remove, undo and its like, text, masks, then boxes and
-        points by object, and last what is to be remembered.
+        points by object, then what is to be remembered, and last which frame is to be kept.
 
         Args:
             width, height: pixels of the source frame; used when the message names no size.
@@ -139,6 +156,8 @@ class PromptMessage:
         prompts += self._placed(width, height, seen)
         if self.verb == "pin":
             prompts.append(Pin(self.object_id, seen, self._may_reanchor(seen)))
+        if self.keep is not None:
+            prompts.append(Keep(seen) if self.keep else Release())
         return tuple(prompts)
 
     def _deeds(self, seen: int | None) -> Iterator[Prompt]:
@@ -226,6 +245,7 @@ def read_prompt_message(message: Message) -> PromptMessage:
         frame_index=_read_optional(fields, "frame_index", FRAME_MAX),
         reanchor=fields.boolean("reanchor", False),
         preview=fields.boolean("preview", False),
+        keep=fields.boolean("keep", False) if fields.has("keep") else None,
     )
     _check_agreement(fields, checked)
     return checked
@@ -320,5 +340,7 @@ def _check_agreement(fields: Fields, message: PromptMessage) -> None:
             expected = f"all prompts of object {prompt.object_id} on one frame"
             fields.refuse("INVALID_INPUT", f"{prompt.where}frame_index", expected, prompt.frame_index)
     acts = message.clicks or message.boxes or message.mask is not None or message.text
-    if not (acts or message.remove or message.reset or message.verb or message.view):
+    if not (
+        acts or message.keep is not None or message.remove or message.reset or message.verb or message.view
+    ):
         fields.refuse("INVALID_INPUT", "", "something to do", "a message whose acting fields are empty")

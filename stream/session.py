@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from engine.masks import mask_to_rle
 from engine.render import render
-from engine.types import Frame, MaskSet, Prompt, Reset
+from engine.types import Frame, Keep, MaskSet, Prompt, Release, Reset
 from stream import previews, replies
 from stream.framelog import Entry, FrameLog
 from stream.inbox import Inbox
@@ -336,7 +336,7 @@ def _settled(turns: Sequence[Turn], masks: MaskSet) -> tuple[list[Turn], list[Tu
 
 def _present(masks: MaskSet) -> frozenset[int]:
     """Objects that are there, or on their way."""
-    coming = {prompt.object_id for prompt in masks.pending if not isinstance(prompt, Reset)}
+    coming = {prompt.object_id for prompt in masks.pending if not isinstance(prompt, Keep | Release | Reset)}
     return frozenset(found.object_id for found in masks.objects) | {i for i in coming if i is not None}
 
 

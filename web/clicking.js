@@ -21,6 +21,8 @@ export class Clicking {
   #pointer;
   /** Frozen until the person says so, not only while pressing. */
   #kept = false;
+  /** The server was asked to keep the frozen picture. */
+  #asked = false;
   /** Prompts that have not been answered. */
   #open = 0;
   #linger = 0;
@@ -69,8 +71,10 @@ export class Clicking {
   /** @param {boolean} kept */
   setFrozen(kept) {
     this.#kept = kept && this.#stage.shown !== null;
-    if (this.#kept) this.#stage.freeze();
-    else this.#thaw();
+    if (this.#kept) {
+      this.#stage.freeze();
+      this.#askToKeep();
+    } else this.#thaw();
     this.onFreeze();
   }
 
@@ -148,6 +152,16 @@ export class Clicking {
     clearTimeout(this.#linger);
     this.#picture.previews.clear();
     this.#stage.thaw();
+    if (!this.#asked) return;
+    this.#asked = false;
+    this.#prompter.keep(null);
+  }
+
+  /** It may be frozen for longer than the server keeps pictures by itself. */
+  #askToKeep() {
+    if (this.#asked || this.#stage.shown?.rtp == null) return;
+    this.#asked = true;
+    this.#prompter.keep(this.#stage.shown);
   }
 
   /** @param {Spot | null} spot */
@@ -161,6 +175,7 @@ export class Clicking {
 
   /** @param {Spot} from @param {Spot} to */
   #drag(from, to) {
+    this.#askToKeep();
     this.#picture.dragging = [from, to];
     this.#stage.draw();
   }

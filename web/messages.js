@@ -30,7 +30,7 @@
  * @typedef {{prompts?: PointPrompt[], box_prompts?: BoxPrompt[], mask_url?: string, object_id?: number,
  *   replace?: boolean, width?: number, height?: number, rtp_timestamp?: number, reanchor?: boolean,
  *   remove?: number | number[], reset?: boolean, preview?: boolean, undo?: boolean, redo?: boolean,
- *   restore?: boolean, restart?: boolean, pin?: boolean, apply_mask?: boolean,
+ *   restore?: boolean, restart?: boolean, pin?: boolean, keep?: boolean, apply_mask?: boolean,
  *   output?: Partial<Output>}} Prompt
  */
 

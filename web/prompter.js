@@ -89,6 +89,18 @@ export class Prompter {
     await this.#tell(id, { pin: true, object_id: id, ...stamp(shown) }, { pinned: true });
   }
 
+  /**
+   * Asks the server not to let go of a picture while the person looks at it; null: of none any more. Whether it
+   * does shows when the picture is clicked.
+   *
+   * @param {Shown | null} shown
+   */
+  keep(shown) {
+    const live = this.#client();
+    if (live?.state !== "live" || !live.mayPrompt) return;
+    live.prompt(shown ? { keep: true, ...stamp(shown) } : { keep: false }).catch(() => {});
+  }
+
   async reset() {
     await this.#live().reset();
     this.#objects.clear();

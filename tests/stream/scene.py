@@ -22,12 +22,14 @@ from engine.types import (
     Box,
     EngineError,
     Frame,
+    Keep,
     Mask,
     MaskSet,
     ObjectMask,
     ObjectState,
     Points,
     Prompt,
+    Release,
     Remove,
     Reset,
 )
@@ -106,6 +108,7 @@ class ColourEngine:
         self.seconds, self.gate, self.most, self.kept, self.late = seconds, gate, most, kept, late
         self.colours: dict[int, tuple[int, int]] = {}
         self.past: dict[int, Frame] = {}
+        self.held: int | None = None
         self.coming: list[tuple[int, Prompt]] = []
         self.frames: list[int] = []
         self.prompts: list[Prompt] = []
@@ -141,8 +144,8 @@ class ColourEngine:
         self.frames.append(frame.index)
         self.prompts.extend(prompts)
         self.past[frame.index] = frame
-        if len(self.past) > self.kept:
-            del self.past[min(self.past)]
+        while len(self.past) > self.kept:
+            del self.past[min(index for index in self.past if index != self.held)]
         rejected, reanchored = [], []
         due = [prompt for at, prompt in self.coming if at <= frame.index]
         self.coming = [(at, prompt) for at, prompt in self.coming if at > frame.index]
@@ -175,6 +178,10 @@ class ColourEngine:
         match prompt:
             case Reset():
                 self.colours.clear()
+            case Keep():
+                self.held = frame.index
+            case Release():
+                self.held = None
             case Remove(object_id=object_id):
                 if self.colours.pop(object_id, None) is None:
                     raise EngineError("UNKNOWN_OBJECT", f"no object {object_id}")

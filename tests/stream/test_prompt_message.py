@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from engine.render import RenderMode
 from engine.types import (
     Box,
+    Keep,
     Mask,
     Pin,
     Point,
     Points,
     Redo,
+    Release,
     Remove,
     Reset,
     Restart,
@@ -268,6 +270,18 @@ def test_it_is_done_before_the_clicks_and_what_is_remembered_after_them() -> Non
     with pytest.raises(WireError, match="undo, redo, restore, restart, pin") as caught:
         read(undo=True, pin=True)
     assert caught.value.code == "INVALID_INPUT"
+
+
+def test_a_frame_is_kept_and_let_go() -> None:
+    assert read(keep=True, rtp_timestamp=9).engine_prompts(10, 10, 7) == (Keep(7),)
+    assert read(keep=True).sees
+    assert read(keep=False).engine_prompts(10, 10, None) == (Release(),)
+    assert not read(keep=False).sees
+    assert read(keep=True).object_ids == ()
+    both = read(keep=False, prompts=[{"x": 5, "y": 5}]).engine_prompts(10, 10, 4)
+    assert [type(prompt) for prompt in both] == [Points, Release]
+    with pytest.raises(WireError, match="keep"):
+        read(keep="yes")
 
 
 def test_reanchoring_and_previews_are_asked_for() -> None:

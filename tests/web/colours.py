@@ -13,10 +13,12 @@ from scene import ColourEngine
 from engine.types import (
     EngineError,
     Frame,
+    Keep,
     MaskSet,
     Pin,
     Prompt,
     Redo,
+    Release,
     Remove,
     Reset,
     Restart,
@@ -44,6 +46,8 @@ class StoryEngine(ColourEngine):
         return await super().preview(clicked or prompts)
 
     def _apply(self, frame: Frame, prompt: Prompt) -> None:
+        if isinstance(prompt, Keep | Release):
+            return super()._apply(frame, prompt)
         self.applied.append((prompt, frame.index))
         match prompt:
             case Reset():

@@ -18,6 +18,7 @@ from engine.types import Pin, Prompt, Restart, Undo
 
 pytestmark = pytest.mark.browser
 
+KEPT = 10  # frames that the engine keeps by itself, where that matters
 MODES = ["overlay", "cutout", "blur", "mask", "plain"]
 
 
@@ -160,14 +161,15 @@ def test_freeze_holds_the_picture_and_clicks_name_it(live: Studio, way: str) -> 
     toggle()
     live.until_condition("frozen")
     before = live.pixels()[100:600, 30:700]
+    sent = len(live.sent("prompts"))
     click_green(live)
     live.until(foretold(live), "the mask is foretold, on the picture that is shown")
     near = live.place(GREEN_AT[0] + 0.04, GREEN_AT[1] + 0.05)
     live.until(lambda: np.abs(live.color_at(*near) - GREEN).max() > 40, "it is drawn on the frozen picture")
     live.until_object(1)
     click_green(live, 0.04)
-    live.until(lambda: len(live.sent("rtp_timestamp")) >= 2, "two clicks were sent")
-    stamps = [message["rtp_timestamp"] for message in live.sent("rtp_timestamp")[-2:]]
+    live.until(lambda: len(live.sent("prompts")) == sent + 2, "two clicks were sent")
+    stamps = [message["rtp_timestamp"] for message in live.sent("prompts")[-2:]]
     assert stamps[0] == stamps[1], "both name the frozen picture"
     frames = [result["frame_index"] for result in live.received("result")[-2:]]
     assert frames[0] < frames[1], "the stream goes on behind it"
@@ -388,6 +390,48 @@ def test_a_picture_that_has_expired_is_said_and_the_newest_offered(live: Studio,
     live.until_object(1)
     assert live.received("ack")[-1]["reanchored"] is True
     live.until_condition("live")
+
+
+def far_behind(live: Studio, frame: int) -> None:
+    """The engine keeps no frame as old as this by itself."""
+    live.until(lambda: live.newest_result()["frame_index"] > frame + KEPT + 5, "the frame is long past")
+
+
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_a_picture_frozen_for_long_is_clicked_as_any(
+    live: Studio, server: Server, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    engine = server.worker.lanes[-1].engine
+    monkeypatch.setattr(engine, "kept", KEPT)
+    live.page.focus("#overlay")
+    live.page.click("#freeze") if way == "pointer" else live.page.keyboard.press(" ")
+    live.until_condition("frozen")
+    asked = live.until(lambda: live.sent("keep"), "the server is asked to keep the picture")[-1]
+    live.until(answered(live, asked), "it does")
+    assert engine.held == seen_frame(live, asked)
+    far_behind(live, engine.held)
+    click_green(live)
+    live.until_object(1)
+    _, used = applied(server)[-1]
+    assert used == engine.held == seen_frame(live, live.sent("prompts")[-1])
+    assert live.received("ack")[-1]["reanchored"] is False
+    live.page.keyboard.press("Escape")
+    live.until(lambda: engine.held is None, "the server may let it go")
+
+
+def test_a_box_may_take_its_time(live: Studio, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = server.worker.lanes[-1].engine
+    monkeypatch.setattr(engine, "kept", KEPT)
+    live.page.mouse.move(*live.place(GREEN_AT[0] - 0.1, GREEN_AT[1] - 0.14))
+    live.page.mouse.down()
+    live.page.mouse.move(*live.place(*GREEN_AT), steps=3)
+    held = live.until(lambda: engine.held, "the picture under the pointer is kept")
+    far_behind(live, held)
+    live.page.mouse.move(*live.place(GREEN_AT[0] + 0.1, GREEN_AT[1] + 0.14))
+    live.page.mouse.up()
+    live.until_object(1)
+    assert applied(server)[-1][1] == held
+    live.until(lambda: engine.held is None, "the server may let it go")
 
 
 def foretold(live: Studio) -> Callable[[], bool]:
