@@ -62,6 +62,15 @@ def rle_to_mask(rle: Rle) -> NDArray[np.bool_]:
     return np.repeat(values, runs).reshape(width, height).T
 
 
+def rle_area(rle: Rle) -> int:
+    """Pixels that are True.
+
+    Raises:
+        EngineError: BAD_RLE when the text is none of COCO's.
+    """
+    return int(_unpack(rle["counts"])[1::2].sum())
+
+
 def mask_to_fal_rle(mask: NDArray[np.bool_]) -> str:
     """fal's run lengths of a bool mask: "start length start length", row by row, from 1; "" when empty."""
     edges = _edges(mask)

@@ -16,7 +16,6 @@ from stream.outputs.recorder import Recorder
 from stream.outputs.remux import FORMS
 
 PUSHES = 4
-KEPT = 100
 
 
 class Archive:
@@ -27,11 +26,11 @@ class Archive:
         self._allowed = settings.push_urls
         self._recorders: dict[str, Recorder] = {}
         self._pushes: weakref.WeakKeyDictionary[Live, dict[str, Push]] = weakref.WeakKeyDictionary()
-        self.finished: list[Recorder] = []
+        self._last: weakref.WeakKeyDictionary[Live, Recorder] = weakref.WeakKeyDictionary()
 
     def recorder(self, live: Live) -> Recorder | None:
-        """What records this session now."""
-        return self._recorders.get(live.session_id)
+        """What records this session now, or did last."""
+        return self._recorders.get(live.session_id) or self._last.get(live)
 
     def record(self, live: Live) -> Recorder:
         """Begin to record.
@@ -60,7 +59,9 @@ class Archive:
         """
         recorder = self._recorders.get(live.session_id)
         if recorder is None:
-            raise ApiError(404, "NOT_FOUND", "this session is not being recorded")
+            last = self._last.get(live)
+            why = f"; the last recording ended: {last.ended}" if last else ""
+            raise ApiError(404, "NOT_FOUND", f"this session is not being recorded{why}")
         live.session.remove_output(recorder)
         recorder.close()
         await recorder.finished()
@@ -111,7 +112,7 @@ class Archive:
     def _ended(self, live: Live, recorder: Recorder) -> None:
         live.session.remove_output(recorder)
         self._recorders.pop(live.session_id, None)
-        self.finished = [*self.finished, recorder][-KEPT:]
+        self._last[live] = recorder
 
 
 def _shown(url: str) -> str:

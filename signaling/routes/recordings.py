@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from signaling.errors import ApiError
 from signaling.routes.common import live_of, media_type
 from signaling.state import state_of
+from stream.outputs.coco import coco
 
 ENDINGS = {".mp4": "video/mp4", ".jsonl": "application/jsonl"}
+COCO = ".coco.json"
 
 
 async def start(request: Request) -> Response:
@@ -22,7 +25,7 @@ async def start(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """How the recording is doing; 404 while there is none."""
+    """How the recording is doing, or why it ended; 404 while there has been none."""
     recorder = state_of(request).archive.recorder(live_of(request))
     if recorder is None:
         raise ApiError(404, "NOT_FOUND", "this session is not being recorded")
@@ -43,12 +46,27 @@ async def listing(request: Request) -> Response:
 
 
 async def download(request: Request) -> Response:
-    """One file."""
-    folder, name = state_of(request).archive.folder, request.path_params["name"]
-    kind = ENDINGS.get("." + name.rpartition(".")[2])
-    if folder is None or kind is None or "/" in name or not (folder / name).is_file():
+    """One file; `NAME.coco.json` is made of `NAME.jsonl`."""
+    name = request.path_params["name"]
+    if name.endswith(COCO):
+        lines = _file(request, name.removesuffix(COCO) + ".jsonl")
+        return StreamingResponse(coco(lines), media_type="application/json")
+    return FileResponse(
+        _file(request, name), media_type=ENDINGS["." + name.rpartition(".")[2]], filename=name
+    )
+
+
+def _file(request: Request, name: str) -> Path:
+    """A file of the recordings.
+
+    Raises:
+        ApiError: 404.
+    """
+    folder = state_of(request).archive.folder
+    known = "." + name.rpartition(".")[2] in ENDINGS and "/" not in name
+    if folder is None or not known or not (folder / name).is_file():
         raise ApiError(404, "NOT_FOUND", "there is no such recording")
-    return FileResponse(folder / name, media_type=kind, filename=name)
+    return folder / name
 
 
 async def push(request: Request) -> Response:

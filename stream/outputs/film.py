@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 
 from stream.encoders import FRAME_RATE, TIME_BASE, X264
 
-# Each second is a fragment of its own: what was written so far plays, whatever happens next.
-FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+# Each second is a fragment of its own, however few pictures it has: what was written so far plays, whatever
+# happens next. `frag_duration` is in microseconds.
+FRAGMENTED = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof",
+    "frag_duration": "1000000",
+    "flush_packets": "1",
+}
 KEY_FRAMES = FRAME_RATE
 
 

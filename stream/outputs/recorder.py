@@ -8,12 +8,15 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import av
 
+from engine.masks import mask_to_rle
 from stream.outputs.backlog import Backlog
+from stream.outputs.coco import part_name
 from stream.outputs.film import FRAGMENTED, Film
 from stream.outputs.output import Shown
 from stream.timeline import RTP_RATE
@@ -25,9 +28,12 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes `stem`.mp4 and `stem`.jsonl until it is closed, the session ends or the disk is full.
 
-    Line n of the JSON lines is frame n of the video: the `result` message with `"video": {"part", "frame",
-    "time"}`, time in seconds from the start of its part. A new picture size begins a new part, `stem`-2.mp4.
-    Slates are not recorded. Whatever ends it, the session goes on.
+    Line n of the JSON lines is frame n of the video: the `result` message, with run lengths whatever the
+    session sends, and `"video": {"part", "frame", "time"}`, time in seconds from the start of its part. A new
+    picture size begins a new part, `stem`-2.mp4. Slates are not recorded. Whatever ends it, the session
+    goes on.
+
+    A crash or a full disk takes the last second of the video with it, not the lines.
 
     Args:
         stem: path without an ending, in a folder that exists.
@@ -48,6 +54,7 @@ class Recorder:
         self._parts = 0
         self._part_frames = 0
         self._start = 0
+        self._whole = 0  # bytes of the part's file up to the end of a fragment
         self._film: Film | None = None
         self._file: BinaryIO | None = None
         self._done = asyncio.Event()
@@ -102,9 +109,10 @@ class Recorder:
         assert self._film is not None
         assert self._file is not None
         self._film.write(shown.image, ticks - self._start)
-        self._file.flush()
+        self._whole = self._file.tell()
         place = {"part": self._parts, "frame": self._part_frames, "time": (ticks - self._start) / RTP_RATE}
-        self._lines.write(json.dumps({**(shown.result or {}), "video": place}, separators=(",", ":")) + "\n")
+        line = {**(shown.result or {}), "objects": _with_rle(shown), "video": place}
+        self._lines.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._lines.flush()
         self._part_frames += 1
         self.frames += 1
@@ -112,8 +120,8 @@ class Recorder:
     def _begin_part(self, size: tuple[int, int], ticks: int) -> None:
         self._parts += 1
         self._part_frames, self._start = 0, ticks
-        name = self.stem.name + (f"-{self._parts}" if self._parts > 1 else "")
-        self._file = self.stem.with_name(f"{name}.mp4").open("wb", buffering=0)
+        name = part_name(self.stem.name, self._parts)
+        self._file = self.stem.with_name(name).open("wb", buffering=0)
         self._film = Film(self._file, "mp4", FRAGMENTED, size)
 
     def _end_part(self) -> None:
@@ -125,17 +133,27 @@ class Recorder:
 
     def _free(self) -> None:
         """Close what is open still, on a disk that may be full."""
-        if self._film is not None:
+        if self._film is not None and self._file is not None:
             self._film.abandon()
+            with suppress(OSError):
+                self._file.truncate(self._whole)  # half a fragment would end in half a picture
         for file in (self._file, self._lines):
-            try:
+            with suppress(OSError):  # what could be written has been
                 if file is not None:
                     file.close()
-            except OSError:
-                pass  # what could be written has been
 
     def _finish(self, reason: str) -> None:
         self.ended = reason
         self._done.set()
         if self._on_end is not None:
             self._on_end(self)
+
+
+def _with_rle(shown: Shown) -> list[Message]:
+    """The objects of the result; a session may have been told to leave their run lengths out."""
+    objects: list[Message] = (shown.result or {})["objects"]
+    masks = [found.mask for found in shown.masks.objects]
+    return [
+        found if "rle" in found else {**found, "rle": dict(mask_to_rle(mask))}
+        for found, mask in zip(objects, masks, strict=True)
+    ]

@@ -172,7 +172,9 @@ async def test_recording_lines_up_frame_by_frame(tiny_model: Model, tmp_path: Pa
         files = (await service.http.get("/recordings")).json()["recordings"]
         assert {each["name"] for each in files} == {f"{done['name']}.mp4", f"{done['name']}.jsonl"}
         video = (await service.http.get(f"/recordings/{done['name']}.mp4")).content
-        assert (await service.http.get("/recordings/..%2Fsecret.mp4")).status_code == 404
+        known = (await service.http.get(f"/recordings/{done['name']}.coco.json")).json()
+        for bad in ("..%2Fsecret.mp4", "none.coco.json", "..%2Fsecret.coco.json", ".coco.json"):
+            assert (await service.http.get(f"/recordings/{bad}")).status_code == 404
         await service.http.delete(f"/sessions/{session}")
     lines = [json.loads(line) for line in (tmp_path / f"{done['name']}.jsonl").read_text().splitlines()]
     with av.open(io.BytesIO(video)) as container:
@@ -182,6 +184,7 @@ async def test_recording_lines_up_frame_by_frame(tiny_model: Model, tmp_path: Pa
         assert line["video"]["frame"] == number
         assert frame.time == pytest.approx(line["video"]["time"], abs=1e-3)
     assert [found["object_id"] for found in lines[-1]["objects"]] == [5]
+    assert [each["time"] for each in known["images"]] == [line["video"]["time"] for line in lines]
 
 
 async def test_recording_and_pushing_are_off_unless_allowed(service: Service) -> None:

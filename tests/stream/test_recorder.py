@@ -75,7 +75,7 @@ async def test_what_was_written_plays_after_a_crash(tmp_path: Path) -> None:
     recorder.close()
     await recorder.finished()
     playable = pictures(left)
-    assert len(playable) >= 60
+    assert len(playable) >= 88  # ten a second: all but the last second, and what ends it
     assert seen == 100
 
 
