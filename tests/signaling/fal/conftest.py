@@ -13,6 +13,7 @@ import trustme
 
 sys.path.insert(0, str(Path(__file__).parent))
 from harness import LOOPBACK, Secure, Server, jpeg, write_clip
+from postgresql import new_database, postgresql, programs
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +46,24 @@ def secure(tiny_checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> It
     ).start()
     yield Secure(running, folder / "ca.pem")
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own."""
+    binaries = programs()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    with postgresql(binaries, tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/livemask.db"
+    return new_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture(scope="session")

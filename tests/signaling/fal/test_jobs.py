@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -25,60 +19,10 @@ LIMITS = Limits(owner_jobs=50, all_jobs=100)
 DONE = Outcome(200, {"video": "y"})
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of our own; it refuses to run as root, so it may have to be somebody else's."""
-    if not shutil.which("initdb") or not shutil.which("postgres"):
-        pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    become: list[str] = []
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("nobody")
-        become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        for parent in folder.parents[:3]:
-            parent.chmod(0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = str(folder / "data")
-    subprocess.run(
-        [*become, "initdb", "-D", data, "-U", "livemask", "-A", "trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-    )
-    command = [*become, "postgres", "-D", data, "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"postgresql://livemask@127.0.0.1:{port}/postgres"
-    try:
-        for _ in range(200):
-            if (
-                subprocess.run(
-                    ["pg_isready", "-p", str(port), "-h", "127.0.0.1"], capture_output=True
-                ).returncode
-                == 0
-            ):
-                break
-            assert server.poll() is None
-            subprocess.run(["sleep", "0.05"], check=True)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = (
-        f"sqlite:///{tmp_path}/jobs.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
-    )
-    opened = Database(url)
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
     opened.migrate()
-    opened.write(
-        lambda session: [
-            session.execute(text(f"DELETE FROM {name}")) for name in ("job_logs", "webhooks", "jobs")
-        ]
-    )
     yield opened
     opened.close()
 
@@ -166,15 +110,3 @@ async def test_an_answer_that_is_not_to_be_kept_goes_soon(jobs: Jobs) -> None:
     assert kept is not None
     assert kept.input is None
     assert await jobs.purge(3601) == 1
-
-
-def test_migrations_give_the_tables_of_the_code(database: Database) -> None:
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    from signaling.fal.tables import Base
-
-    with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection)
-        assert compare_metadata(context, Base.metadata) == []
-    database.migrate()

@@ -27,13 +27,14 @@ CLICK = [{"x": 40, "y": 50}]
 class Process:
     """`livemask serve` as a user starts it."""
 
-    def __init__(self, data: Path, checkpoint: Any) -> None:
+    def __init__(self, data: Path, checkpoint: Any, database_url: str) -> None:
         command = [sys.executable, "-m", "signaling.cli", "serve", "--port", "0", "--device", "cpu"]
         command += ["--checkpoint", str(checkpoint.weights), "--config", str(checkpoint.config)]
         environ = {
             **os.environ,
             "OMP_NUM_THREADS": "1",  # the network is too small to share, and the machine may be busy
             "LIVEMASK_FAL_DATA_DIR": str(data),
+            "LIVEMASK_FAL_DATABASE_URL": database_url,
             "LIVEMASK_FAL_WORKERS": "1",
             "LIVEMASK_FAL_ALLOW_NETWORKS": "127.0.0.0/8",
             "LIVEMASK_FAL_WEBHOOK_DELAYS": "0.5,0.5,0.5,0.5",
@@ -71,12 +72,12 @@ class Process:
         return now
 
 
-def test_kill_in_the_middle(tiny_checkpoint: Any, tmp_path: Path) -> None:
+def test_kill_in_the_middle(tiny_checkpoint: Any, tmp_path: Path, database_url: str) -> None:
     data = tmp_path / "data"
     clip = write_clip(tmp_path / "clip.mp4", frames=25, sound=False)
     picture = "data:image/jpeg;base64," + base64.b64encode(jpeg()).decode()
     with Web(statuses=[500]) as web:
-        first = Process(data, tiny_checkpoint)
+        first = Process(data, tiny_checkpoint, database_url)
         video = upload(first, clip, "video/mp4")  # type: ignore[arg-type]
         done = first.submit(IMAGE, web.url, image_url=picture)
         first.wait(IMAGE, done, "COMPLETED")
@@ -86,7 +87,7 @@ def test_kill_in_the_middle(tiny_checkpoint: Any, tmp_path: Path) -> None:
         first.wait(VIDEO, running, "IN_PROGRESS")
         assert first.status(IMAGE, waiting)["status"] == "IN_QUEUE"
         first.kill()
-        second = Process(data, tiny_checkpoint)
+        second = Process(data, tiny_checkpoint, database_url)
         try:
             assert second.result(IMAGE, done) == answer
             log = [line["message"] for line in second.wait(VIDEO, running, "COMPLETED")["logs"]]
