@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from pydantic import ValidationError
@@ -93,4 +94,7 @@ def shorten(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    """As JSON can say it: bytes and numbers that are not finite come from msgpack, and become text."""
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -35,9 +35,27 @@ async def read_json(request: Request, limit: int) -> Any:
     if not body:
         return None
     try:
-        return json.loads(body, parse_constant=_no_constants)
-    except (ValueError, RecursionError) as error:
+        return strict_json(body)
+    except ValueError as error:
         raise FalError(400, f"The body is not JSON ({error})", "bad_request") from None
+
+
+def strict_json(text: str | bytes | bytearray) -> Any:
+    """What a JSON text says, if it can be said again: numbers are finite, text is Unicode.
+
+    Python's reader also takes NaN, 1e999 (as infinity) and half a surrogate pair.
+
+    Raises:
+        ValueError
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair is no text") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
 
 
 def answer(outcome: Outcome, request_id: str) -> Response:
@@ -83,7 +101,3 @@ def event(data: Mapping[str, Any]) -> bytes:
 def events(source: AsyncIterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
     quiet = {"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})}
     return StreamingResponse(source, media_type="text/event-stream", headers=quiet)
-
-
-def _no_constants(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")

@@ -20,8 +20,13 @@ WEBM: Final = "VP9 (.webm)"
 OF_OBJECT = "Prompts sharing an object id refine the same object"
 ON_FRAME = "The frame to interact with; the first by default"
 
-# The released JavaScript client types labels as "0" and "1", the documents as 0 and 1.
-Label = Annotated[Literal[0, 1], BeforeValidator(lambda value: {"0": 0, "1": 1}.get(value, value))]
+
+def _label(value: object) -> object:
+    """The released JavaScript client types labels as "0" and "1", the documents as 0 and 1."""
+    return int(value) if isinstance(value, str) and value in ("0", "1") else value
+
+
+Label = Annotated[Literal[0, 1], BeforeValidator(_label)]
 Pixel = Annotated[int, Field(ge=0, le=SIDE_MAX)]
 ObjectId = Annotated[int, Field(ge=0, le=OBJECT_ID_MAX)]
 FrameIndex = Annotated[int, Field(ge=0, le=FRAME_MAX)]

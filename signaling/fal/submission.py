@@ -14,7 +14,7 @@ from signaling.fal.endpoints import Endpoint, find_endpoint
 from signaling.fal.errors import FalError
 from signaling.fal.fetch import UrlRefused, check_url
 from signaling.fal.jobs import PRIORITIES, Limits, NewJob, Outcome
-from signaling.fal.responses import read_json
+from signaling.fal.responses import read_json, strict_json
 from signaling.fal.service import FalService
 from signaling.fal.surfaces import files_origin, normal_app
 from signaling.fal.tables import Job
@@ -45,17 +45,18 @@ async def enqueue(
 ) -> Job:
     """As `submit`, with an input that was already read."""
     headers = request.headers
-    outcome = None
+    kept, outcome = None, None
     try:
-        endpoint.read(body, service.model())
-        body = await _with_kept_files(service, endpoint, body, who)
+        checked = endpoint.read(body, service.model())
+        kept = checked.model_dump(mode="json", exclude_unset=True)
+        kept = await _with_kept_files(service, endpoint, kept, who)
     except FalError as error:
-        outcome, body = Outcome.failed(error), _without_data(body)
+        outcome = Outcome.failed(error)
     new = NewJob(
         endpoint=endpoint.app,
         owner=who.key_id,
         origin=files_origin(request, service.settings.public_url),
-        input=body,
+        input=kept,
         priority=_priority(headers),
         start_deadline=_start_deadline(headers),
         max_tries=1 if _no_retry(headers) else service.settings.max_tries,
@@ -118,7 +119,7 @@ def _from_query(params: Mapping[str, str]) -> dict[str, Any]:
         if name in OUR_PARAMETERS:
             continue
         try:
-            body[name] = json.loads(value) if value.startswith("[") else value
+            body[name] = strict_json(value) if value.startswith("[") else value
         except ValueError:
             body[name] = value
     return body
@@ -159,7 +160,9 @@ def _webhook(url: str | None) -> str | None:
         raise FalError(400, f"fal_webhook: {error}", "bad_request") from None
 
 
-async def _with_kept_files(service: FalService, endpoint: Endpoint, body: Any, who: Principal) -> Any:
+async def _with_kept_files(
+    service: FalService, endpoint: Endpoint, body: Mapping[str, Any], who: Principal
+) -> dict[str, Any]:
     """The input with data URIs moved into the storage: the database stays small, the job survives a
     restart.
     """
@@ -170,13 +173,3 @@ async def _with_kept_files(service: FalService, endpoint: Endpoint, body: Any, w
             seconds = service.settings.job_seconds
             kept[name] = await service.inbox.keep_data_uri(url, who.key_id, seconds, (name,))
     return kept
-
-
-def _without_data(body: Any) -> Any:
-    """A refused input as it is kept: without the payload of data URIs."""
-    if not isinstance(body, dict):
-        return None
-    return {
-        name: value[:100] if isinstance(value, str) and value.startswith("data:") else value
-        for name, value in body.items()
-    }
