@@ -20,6 +20,7 @@ from stream.live import Live, Runner
 logger = logging.getLogger("livemask")
 
 CLOSE_ALL_SECONDS = 5.0
+KEPT = 256
 
 
 class ServerFull(Exception):
@@ -75,6 +76,7 @@ class Registry:
         self.ended: Counter[str] = Counter()
         self._max_duration = max_duration
         self._entries: dict[str, Entry] = {}
+        self._gone: dict[str, tuple[str | None, str]] = {}
         self._opening: Counter[str | None] = Counter()
         self._closed = False
         self._past = FrameCounts()
@@ -130,9 +132,16 @@ class Registry:
         )
 
     def owner(self, named: str) -> str | None:
-        """The key that began a session, by the session's id or name; None for nobody's, or no session."""
+        """The key that began a session, by the session's id or name; None for nobody's, or no session.
+
+        One that has ended is still its own, so that whoever began it may ask why.
+        """
         runner = self.find(named)
-        return self._entries[runner.session_id].key if runner else None
+        return self._entries[runner.session_id].key if runner else self._gone.get(named, (None, ""))[0]
+
+    def why_ended(self, session_id: str) -> str | None:
+        """The reason of one of the last KEPT sessions that ended; None for others."""
+        return self._gone.get(session_id, (None, None))[1]
 
     def live(self, named: str) -> Live | None:
         """A session by its id or name."""
@@ -211,7 +220,9 @@ class Registry:
             self._past = self._past.plus(_counts(peer))
             # Of "failed: OSError" only the first part: a metric's label must not grow with what fails.
             self.ended[reason.partition(":")[0]] += 1
-            del self._entries[session_id]
+            self._gone[session_id] = self._entries.pop(session_id).key, reason
+            if len(self._gone) > KEPT:
+                del self._gone[next(iter(self._gone))]
         return reason
 
 

@@ -23,7 +23,7 @@ from aiortc import (
 from stream import codecs
 from stream.certificate import take_either_kind
 from stream.jitter import release_at_marker
-from stream.network import Reach, advertise
+from stream.network import Reach, advertise, open_ended
 from stream.options import check_sdp
 from stream.outputs.seat import Seat
 from stream.sender_clock import clock_of, rtp_timestamp_of
@@ -84,7 +84,7 @@ class Connection:
         self._connected = asyncio.Event()
         self._reach = reach or Reach()
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=list(self._reach.ice_servers)))
-        take_either_kind(self._pc)
+        self._certificate = take_either_kind(self._pc)
         self._pc.on("track", self._on_track)
         self._pc.on("datachannel", on_channel or RTCDataChannel.close)
         self._pc.on("connectionstatechange", self._on_state)
@@ -118,7 +118,7 @@ class Connection:
         transceiver = self._pc.addTransceiver(parts.seat or "video", wanted)
         transceiver.setCodecPreferences(codecs.preferred(parts.codec))
         release_at_marker(transceiver.receiver)
-        await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await self._pc.setRemoteDescription(RTCSessionDescription(open_ended(sdp), "offer"))
         for other in self._pc.getTransceivers():
             if other is not transceiver:
                 other.direction = "inactive"
@@ -214,4 +214,5 @@ class Connection:
             case "connected":
                 self._connected.set()
             case "failed" | "closed" as state:
-                self.close(f"connection {state}")
+                why = self._certificate.trouble
+                self.close(f"connection {state}: {why}" if why else f"connection {state}")

@@ -164,7 +164,8 @@ class Session:
                     await self._latest.taken()
         except Exception as error:
             log.exception("source failed")
-            reason = f"source failed: {error}"
+            # The system's words without the path, which is nobody's business.
+            reason = f"source failed: {getattr(error, 'strerror', None) or error}"
         self._latest.close(reason)
 
     async def _follow(self) -> str:

@@ -11,10 +11,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+P256 = ec.SECP256R1()
 
-def certificate(folder: Path, host: str = "127.0.0.1", stem: str = "") -> tuple[Path, Path]:
-    """Files of a certificate for `host` on P-256, and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+
+def certificate(
+    folder: Path, host: str = "127.0.0.1", stem: str = "", curve: ec.EllipticCurve = P256
+) -> tuple[Path, Path]:
+    """Files of a certificate for `host` on `curve`, and of its key."""
+    key = ec.generate_private_key(curve)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)
     built = (

@@ -1,4 +1,4 @@
-"""FFmpeg's WHIP publisher, through PyAV: `whip_publisher.py URL TOKEN CERTIFICATE KEY FRAMES`.
+"""FFmpeg's WHIP publisher, through PyAV: `whip_publisher.py URL TOKEN FRAMES [CERTIFICATE KEY]`.
 
 A process of its own, because FFmpeg connects while it holds the interpreter's lock. The certificate must be
 on P-256: the one that FFmpeg would make by itself fails the handshake. Prints "sent N" before it leaves.
@@ -13,8 +13,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-url, token, certificate, key, count = sys.argv[1:]
-options = {"authorization": token, "cert_file": certificate, "key_file": key}
+url, token, count, *files = sys.argv[1:]
+options = {"authorization": token, **dict(zip(("cert_file", "key_file"), files, strict=False))}
 sent = 0
 with av.open(url, "w", format="whip", options=options) as container:
     stream = container.add_stream("libx264", rate=15, options={"preset": "ultrafast", "tune": "zerolatency"})

@@ -34,12 +34,15 @@ def live_of(connection: HTTPConnection) -> Live:
     """
     live = state_of(connection).sessions.live(connection.path_params["session_id"])
     if live is None:
-        raise unknown()
+        raise unknown(connection)
     return live
 
 
-def unknown() -> ApiError:
-    return ApiError(404, "NOT_FOUND", "there is no such session; it may have ended")
+def unknown(connection: HTTPConnection) -> ApiError:
+    """404, with the reason if the session that the path names has ended lately."""
+    why = state_of(connection).sessions.why_ended(connection.path_params["session_id"])
+    known = f"this session has ended: {why}" if why else "there is no such session; it may have ended"
+    return ApiError(404, "NOT_FOUND", known)
 
 
 def refused(error: WireError) -> ApiError:

@@ -85,14 +85,14 @@ async def show(request: Request) -> Response:
     """One session."""
     peer = state_of(request).sessions.find(request.path_params["session_id"])
     if peer is None:
-        raise unknown()
+        raise unknown(request)
     return JSONResponse(peer.snapshot())
 
 
 async def delete(request: Request) -> Response:
     """End one session; 204 when everything of it is freed."""
     if not await state_of(request).sessions.close(request.path_params["session_id"], "deleted"):
-        raise unknown()
+        raise unknown(request)
     return Response(status_code=204)
 
 

@@ -83,7 +83,7 @@ async def leave(request: Request) -> Response:
     """End one viewer; the session goes on."""
     path = request.path_params
     if not await state_of(request).viewers.close(path["viewer_id"], path["session_id"]):
-        raise unknown()
+        raise unknown(request)
     return Response(status_code=200 if request.url.path.startswith("/whep/") else 204)
 
 

@@ -56,7 +56,7 @@ async def stop(request: Request) -> Response:
     state, path = state_of(request), request.path_params
     live = state.sessions.live(path["session_id"])
     if live is None or live.name != path["name"]:
-        raise unknown()
+        raise unknown(request)
     await state.sessions.close(path["session_id"], "deleted")
     return Response(status_code=200)
 

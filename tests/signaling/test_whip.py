@@ -8,13 +8,14 @@ import io
 import itertools
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from certificates import certificate
+from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 from players import CLICK, player
 from rtsp import PYTHON, need_gstreamer
@@ -43,20 +44,17 @@ async def process(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
         running._transport.close()  # type: ignore[attr-defined]
 
 
+def ffmpeg(service: Service, *rest: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """FFmpeg's publisher of "desk"; pictures, and the files of a certificate and its key."""
+    return process(sys.executable, str(SCRIPTS / "whip_publisher.py"), f"{service.url}/whip/desk", KEY, *rest)
+
+
 async def test_ffmpeg_publishes_and_a_player_watches(tiny_model: Model, tmp_path: Path) -> None:
     settings = Settings(port=0, api_keys=(KEY,), offers_per_second=100)
     headers = {"authorization": f"Bearer {KEY}"}
     cert, key = certificate(tmp_path)
     async with serving(settings, Worker(lambda: tiny_model)) as service:
-        command = (
-            str(SCRIPTS / "whip_publisher.py"),
-            f"{service.url}/whip/desk",
-            KEY,
-            str(cert),
-            str(key),
-            "90",
-        )
-        async with process(sys.executable, *command) as publisher:
+        async with ffmpeg(service, "90", str(cert), str(key)) as publisher:
             await until(lambda: service.registry.live("desk") is not None, 60)
             live = service.registry.live("desk")
             assert live is not None
@@ -73,6 +71,38 @@ async def test_ffmpeg_publishes_and_a_player_watches(tiny_model: Model, tmp_path
             assert line == b"sent 90\n"
             await until(lambda: not len(service.registry), 30)  # FFmpeg takes its leave by DELETE
     assert service.registry.ended["deleted"] == 1
+
+
+CURVES = {"P-384": ec.SECP384R1(), "P-224": ec.SECP224R1(), "FFmpeg's own": None}
+
+
+@pytest.mark.parametrize("curve", CURVES)
+async def test_a_certificate_on_a_curve_that_tls_does_not_take_is_named(
+    tiny_model: Model, tmp_path: Path, curve: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(port=0, api_keys=(KEY,), offers_per_second=100)
+    caplog.set_level("INFO", "stream")
+    kind = CURVES[curve]
+    files = map(str, certificate(tmp_path, curve=kind)) if kind else ()
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        async with ffmpeg(service, "15", *files) as publisher:
+            await until(lambda: service.registry.live("desk") is not None, 60)
+            live = service.registry.live("desk")
+            assert live is not None
+            out, errors = await asyncio.wait_for(publisher.communicate(), 60)
+        await until(lambda: not len(service.registry), 30)
+        headers = {"authorization": f"Bearer {KEY}"}
+        gone = await service.http.get(f"/sessions/{live.session_id}", headers=headers)
+    assert gone.status_code == 404
+    if curve == "P-384":
+        assert out == b"sent 15\n"
+        return
+    assert publisher.returncode == 1
+    assert b"Input/output error" in errors
+    why = "expected a certificate with a key on P-256, P-384, P-521 or RSA, got one on secp224r1"
+    assert why in gone.json()["detail"]
+    assert why in caplog.text
+    assert service.registry.ended == {"connection failed": 1}
 
 
 WEBRTC_ELEMENTS = ("webrtcbin", "nicesrc", "dtlsenc", "vp8enc", "rtpvp8pay", "x264enc", "rtph264pay")
