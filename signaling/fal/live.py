@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from engine.masks import mask_to_fal_rle
 from engine.types import Frame, MaskSet, Placed, Prompt
+from signaling.fal.pictures import BadPicture, decoded
 from signaling.fal.sniff import IMAGES, SNIFF_BYTES, sniff
 from signaling.fal.work import Lane
 from stream.prompt_message import ACTING, PromptMessage, read_prompt_message
@@ -129,19 +130,14 @@ def read_live_picture(data: bytes, max_pixels: int, request_id: RequestId) -> ND
         WireError: BAD_IMAGE not a picture that we read, TOO_LARGE too many pixels (nothing is decoded then).
     """
     media = sniff(data[:SNIFF_BYTES])
-    if media not in IMAGES:
+    if media is None or media not in IMAGES:
         formats = ", ".join(known.content_type for known in IMAGES)
         raise WireError("BAD_IMAGE", f"image: expected {formats}, got something else", request_id)
     try:
-        with Image.open(io.BytesIO(data), formats=[media.format]) as picture:
-            if picture.width * picture.height > max_pixels:
-                size = f"{picture.width}x{picture.height}"
-                raise WireError(
-                    "TOO_LARGE", f"image: expected at most {max_pixels} pixels, got {size}", request_id
-                )
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise WireError("BAD_IMAGE", f"image: cannot be read ({error})", request_id) from error
+        return np.array(decoded(io.BytesIO(data), media, max_pixels).convert("RGB"))
+    except BadPicture as error:
+        code = "TOO_LARGE" if error.large else "BAD_IMAGE"
+        raise WireError(code, f"image: cannot be read ({error})", request_id) from error
 
 
 def _picture(fields: Fields) -> tuple[bytes | None, str | None]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from signaling.fal.errors import Loc, invalid
 from signaling.fal.sniff import Media
@@ -15,6 +16,14 @@ from signaling.fal.sniff import Media
 MASK_LEVEL = 127
 QUALITY = 90
 CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+class BadPicture(Exception):
+    """A picture that cannot be read; `large` when it has too many pixels."""
+
+    def __init__(self, reason: str, *, large: bool = False) -> None:
+        super().__init__(reason)
+        self.large = large
 
 
 def read_picture(path: Path, media: Media, max_pixels: int, loc: Loc) -> NDArray[np.uint8]:
@@ -49,14 +58,32 @@ def write_picture(image: NDArray[np.uint8], path: Path, image_format: str) -> No
     Image.fromarray(image).save(path, image_format.upper(), quality=QUALITY)
 
 
-def _opened(path: Path, media: Media, max_pixels: int, loc: Loc) -> Image.Image:
+def decoded(source: Path | IO[bytes], media: Media, max_pixels: int) -> Image.Image:
+    """A picture with all its pixels, upright by its EXIF orientation; the source is not needed any more.
+
+    Raises:
+        BadPicture: before a pixel is decoded when there are more than `max_pixels`.
+    """
     try:
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            picture = Image.open(path, formats=[media.format])
-        width, height = picture.size
-        if width * height > max_pixels:
-            text = f"The image has {width}x{height} pixels, at most {max_pixels} are read"
-            raise invalid(loc, text, "image_too_large", ctx={"max_pixels": max_pixels})
-        return ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            picture = Image.open(source, formats=[media.format])
+        with picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise BadPicture(f"it has {width}x{height} pixels, at most {max_pixels} are read", large=True)
+            return ImageOps.exif_transpose(picture)
+    except Image.DecompressionBombError as error:
+        raise BadPicture(f"at most {max_pixels} pixels are read", large=True) from error
+    # ValueError: text or a colour profile in the file that unpacks to megabytes.
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadPicture(str(error).replace(str(source), "it")) from error
+
+
+def _opened(path: Path, media: Media, max_pixels: int, loc: Loc) -> Image.Image:
+    try:
+        return decoded(path, media, max_pixels)
+    except BadPicture as error:
+        if error.large:
+            text = f"The image is too large: {error}"
+            raise invalid(loc, text, "image_too_large", ctx={"max_pixels": max_pixels}) from error
         raise invalid(loc, f"The image cannot be read ({error})", "image_load_error") from error
