@@ -41,6 +41,16 @@ def advertise(sdp: str, addresses: tuple[str, ...]) -> str:
     return "".join(each for line in sdp.splitlines(keepends=True) for each in _advertised(line, addresses))
 
 
+def open_ended(sdp: str) -> str:
+    """`sdp` without the word that no more candidates come.
+
+    A browser may hide its addresses behind names that only its own network can resolve (mDNS), and Firefox
+    adds that these are all. Its checks tell us where it is (peer-reflexive candidates, RFC 8445 section
+    7.3.1.3); but when all candidates have come and none is known, aioice gives up and gathers none itself.
+    """
+    return sdp.replace("a=end-of-candidates\r\n", "").replace("a=end-of-candidates\n", "")
+
+
 def _advertised(line: str, addresses: tuple[str, ...]) -> Iterator[str]:
     # a=candidate:foundation component transport priority address port typ host ...
     fields = line.rstrip("\r\n").split(" ")

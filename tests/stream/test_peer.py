@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -232,6 +233,22 @@ async def test_a_client_that_never_connects_is_let_go(monkeypatch: pytest.Monkey
     await peer.answer(await client.offer())
     assert await asyncio.wait_for(peer.run(), 20) == "not connected within 0.3 s"
     await client.close()
+
+
+@pytest.mark.parametrize(
+    "hidden", ["", "a=candidate:0 1 UDP 2122252543 nobody-knows-me.local 4444 typ host\r\n"]
+)
+async def test_a_client_that_hides_its_addresses_is_found_by_its_checks(hidden: str) -> None:
+    client, peer = LiveClient(Camera(Scene())), Peer("9f0c", ColourEngine().step)
+    offer = re.sub(r"(a=candidate:[^\r]*\r\n)+", hidden, await client.offer())
+    assert "a=end-of-candidates" in offer
+    answer = await peer.answer(offer)
+    assert "a=candidate:" in answer
+    run = asyncio.create_task(peer.run())
+    await client.accept(answer)
+    await client.prompt({"reset": True})
+    await client.close()
+    assert await asyncio.wait_for(run, 20)
 
 
 async def test_other_channels_and_a_second_prompts_channel_are_closed() -> None:

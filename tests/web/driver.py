@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from scene import Scene
+from scene import Scene, chroma
+
+from engine.types import Frame
 
 # What the browser's camera films: a red square that moves 4 pixels a frame, a green one that stands, on grey.
 SCENE = Scene(speed=4)
@@ -38,6 +40,19 @@ window.RTCPeerConnection = class extends Real {
   }
 };
 """
+
+# Middle of the red square on the canvas as it is painted, 0..1 of its upper half's width; null without one.
+RED_ON_CANVAS = """async ([left, width, height]) => {
+  for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+  const canvas = document.getElementById("overlay");
+  const ratio = canvas.width / canvas.clientWidth;
+  const [x, w, h] = [left * ratio, width * ratio, height * ratio].map(Math.round);
+  const y = Math.round((canvas.height - h) / 2 + h / 4);  // a line through the square
+  const {data} = canvas.getContext("2d").getImageData(x, y, w, 1);
+  const red = [];
+  for (let i = 0; i < w; i++) if (data[4 * i] > 100 && data[4 * i] - data[4 * i + 1] > 60) red.push(i);
+  return red.length ? (red[0] + red.at(-1) + 1) / 2 / w : null;
+}"""
 
 
 class Studio:
@@ -129,14 +144,7 @@ class Studio:
         """Page coordinates of the spot (x, y), 0..1 of the source picture, as the page should lay it out."""
         box = self.page.locator("#overlay").bounding_box()
         assert box is not None
-        for _ in range(turn // 90):
-            x, y = 1 - y, x
-        width, height = size if turn % 180 == 0 else size[::-1]
-        x = 1 - x if mirror else x
-        scale = min(box["width"] / width, box["height"] / height)
-        left = box["x"] + (box["width"] - width * scale) / 2
-        top = box["y"] + (box["height"] - height * scale) / 2
-        return left + x * width * scale, top + y * height * scale
+        return laid_out(box, x, y, size, mirror, turn)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The page as it looks, RGB uint8 [H, W, 3]."""
@@ -154,3 +162,23 @@ class Studio:
 
     def settings(self) -> dict[str, Any]:
         return dict(json.loads(self.page.evaluate("localStorage.getItem('livemask') ?? '{}'")))
+
+
+def laid_out(
+    box: Mapping[str, float], x: float, y: float, size: tuple[int, int], mirror: bool = False, turn: int = 0
+) -> tuple[float, float]:
+    """Where the spot (x, y), 0..1 of a picture of that size, is in a box that it fits into."""
+    for _ in range(turn // 90):
+        x, y = 1 - y, x
+    width, height = size if turn % 180 == 0 else size[::-1]
+    x = 1 - x if mirror else x
+    scale = min(box["width"] / width, box["height"] / height)
+    left = box["x"] + (box["width"] - width * scale) / 2
+    top = box["y"] + (box["height"] - height * scale) / 2
+    return left + x * width * scale, top + y * height * scale
+
+
+def red_of(frame: Frame) -> float:
+    """Middle of the red square, in pixels."""
+    upper = chroma(frame)[1, : frame.height // 4]
+    return 2 * (float(np.nonzero(upper > 150)[1].mean()) + 0.5)

@@ -16,14 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 from colour_server import Server
-from driver import GREEN_AT, SCENE, Studio
+from driver import GREEN_AT, RED_ON_CANVAS, SCENE, Studio, red_of
 from playwright.sync_api import Browser, Page, Route
-from scene import chroma
 
-from engine.types import Frame
 from signaling.bench.relay import Relay, Weather
 
 pytestmark = pytest.mark.browser
@@ -32,19 +29,6 @@ CLICKS = int(os.environ.get("LIVEMASK_CLICKS", "8"))
 
 CANDIDATES = re.compile(r"(a=candidate:[^\r]*\r\n)+")
 NOWHERE = "candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"
-
-# Middle of the red square on the canvas as it is painted, 0..1 of its upper half's width; null without one.
-RED_ON_CANVAS = """async ([left, width, height]) => {
-  for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
-  const canvas = document.getElementById("overlay");
-  const ratio = canvas.width / canvas.clientWidth;
-  const [x, w, h] = [left * ratio, width * ratio, height * ratio].map(Math.round);
-  const y = Math.round((canvas.height - h) / 2 + h / 4);  // a line through the square
-  const {data} = canvas.getContext("2d").getImageData(x, y, w, 1);
-  const red = [];
-  for (let i = 0; i < w; i++) if (data[4 * i] > 100 && data[4 * i] - data[4 * i + 1] > 60) red.push(i);
-  return red.length ? (red[0] + red.at(-1) + 1) / 2 / w : null;
-}"""
 
 
 @contextmanager
@@ -122,9 +106,3 @@ def click_green(studio: Studio, number: int) -> tuple[float, dict[str, Any]]:
 
 def answers_to(studio: Studio, message: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [told for told in studio.received(kind) if told["request_id"] == message["request_id"]]
-
-
-def red_of(frame: Frame) -> float:
-    """Middle of the red square, in pixels."""
-    upper = chroma(frame)[1, : frame.height // 4]
-    return 2 * (float(np.nonzero(upper > 150)[1].mean()) + 0.5)
