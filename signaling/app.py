@@ -45,7 +45,8 @@ from signaling.viewers import Viewers
 from stream.bucket import Bucket
 from stream.encoders import pick_h264
 from stream.network import use_ports
-from stream.sources.reader import CUDA, SOFTWARE, has_cuda
+from stream.picture import CUDA, SOFTWARE
+from stream.sources.reader import has_cuda
 
 STOP_SECONDS = 3.0
 # The page comes last: it takes every path that is left.

@@ -54,6 +54,12 @@ class _SessionCollector(Collector):
             "What the engine keeps for sessions: memories of objects, past frames",
             value=self._sessions.memory_bytes(),
         )
+        decoders = GaugeMetricFamily(
+            "livemask_sessions_decoder", "Sessions by who decodes their video", labels=["decoder"]
+        )
+        for decoder, number in sorted(self._sessions.decoders().items()):
+            decoders.add_metric([decoder], number)
+        yield decoders
         ended = CounterMetricFamily("livemask_sessions_ended", "Sessions that ended", labels=["reason"])
         for reason, count in sorted(self._sessions.ended.items()):
             ended.add_metric([reason], count)

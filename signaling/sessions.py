@@ -197,6 +197,11 @@ class Registry:
         """What the engine keeps for the sessions that run: memories of objects, and past frames."""
         return sum(peer.snapshot()["stats"]["memory_bytes"] for peer in self.peers())
 
+    def decoders(self) -> Counter[str]:
+        """Sessions by who decodes their video, those left out that have had no picture yet."""
+        found = (peer.snapshot()["stats"]["decoder"] for peer in self.peers())
+        return Counter(each for each in found if each is not None)
+
     def _held_by(self, key: str | None) -> int:
         return self._opening[key] + sum(entry.key == key for entry in self._entries.values())
 

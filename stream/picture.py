@@ -8,6 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+CUDA, SOFTWARE = "cuda", "software"
 Plane = NDArray[np.uint8]
 
 
@@ -20,12 +21,14 @@ class Picture:
         captured_at: `time.monotonic()` seconds when it was received.
         pts: seconds on the source's clock, None where it has none.
         capture_time: Unix seconds of its capture by the wall clock of whoever sent it, None where unknown.
+        decoder: CUDA where an NVIDIA GPU decoded it, else SOFTWARE.
     """
 
     video: av.VideoFrame
     captured_at: float
     pts: float | None = None
     capture_time: float | None = None
+    decoder: str = SOFTWARE
 
     @property
     def plain(self) -> bool:

@@ -158,6 +158,7 @@ class Session:
             async for item in self._source.frames():
                 if isinstance(item, Picture):
                     self.stats.frames_in.add()
+                    self.stats.decoder = item.decoder
                 self._latest.put(item)
                 self.stats.dropped_in = self._latest.dropped
                 if self._on_demand:

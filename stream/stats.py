@@ -73,6 +73,8 @@ class Stats:
         self.round_trip: float | None = None
         self.engine: dict[str, float] = {}
         self.memory_bytes = 0
+        self.decoder: str | None = None
+        self.encoders: list[str] = []
 
     def snapshot(self) -> dict[str, object]:
         return {
@@ -92,6 +94,8 @@ class Stats:
             "stages_ms": {stage: latency.as_ms() for stage, latency in self.stages.items()},
             "engine_ms": {stage: _ms(seconds) for stage, seconds in self.engine.items()},
             "memory_bytes": self.memory_bytes,
+            "decoder": self.decoder,
+            "encoders": self.encoders,
         }
 
 

@@ -19,7 +19,7 @@ export class Hud {
     this.#spark.width = 240;
     this.#spark.height = 48;
     const rows = document.createElement("dl");
-    for (const name of ["Latency", "Camera", "Model", "Shown", "Step", "Queue", "Dropped", "Up", "Down", "Loss", "Codec"]) {
+    for (const name of ["Latency", "Camera", "Model", "Shown", "Step", "Queue", "Dropped", "Up", "Down", "Loss", "Codec", "Decoder", "Encoder"]) {
       const [term, value] = [document.createElement("dt"), document.createElement("dd")];
       term.textContent = name;
       value.textContent = "–";
@@ -55,6 +55,8 @@ export class Hud {
     this.#set("Down", bitrate(reading.bitsDown));
     this.#set("Loss", reading.loss === null ? "–" : `${(reading.loss * 100).toFixed(1)} %`);
     this.#set("Codec", reading.codec ?? "–");
+    this.#set("Decoder", stats?.decoder ?? "–");
+    this.#set("Encoder", stats?.encoders.join(", ") || "–");
     this.#drawSpark();
   }
 

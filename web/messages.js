@@ -22,7 +22,7 @@
  * @typedef {{type: "stats", uptime: number, fps_in: number, fps_model: number, fps_out: number, frames_in: number,
  *   frames_model: number, frames_out: number, dropped_in: number, dropped_out: number, results_dropped: number,
  *   queue_age_ms: number | null, rtt_ms: number | null, latency_ms: Spread, stages_ms: Record<string, Spread>,
- *   engine_ms: Record<string, number>, memory_bytes: number}} Stats
+ *   engine_ms: Record<string, number>, memory_bytes: number, decoder: string | null, encoders: string[]}} Stats
  * @typedef {{name: string, why: string}} ModelInfo
  *
  * @typedef {{x: number, y: number, label?: 0 | 1, object_id?: number}} PointPrompt

@@ -211,6 +211,7 @@ class Broadcast:
         if any(seat.watching for each in self._renditions.values() for seat in each.seats):
             self._stats.frames_out.add()
         self._stats.dropped_out = sum(each.dropped for each in self._renditions.values())
+        self._stats.encoders = sorted({each.encoder for each in self._renditions.values() if each.encoder})
 
     def close(self) -> None:
         for rendition in list(self._renditions.values()):

@@ -19,10 +19,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from stream.latest import Latest, LatestClosed
-from stream.picture import Picture
+from stream.picture import CUDA, SOFTWARE, Picture
 from stream.sources.address import Address, SourceError
 
-CUDA, SOFTWARE = "cuda", "software"
+# 4:2:0 and 4:2:2, of 8 bits and of more (libavutil/hwcontext_cuda.c).
+DOWNLOADED = frozenset({"nv12", "p010le", "p012le", "p016le", "nv16", "p210le", "p216le"})
 
 log = logging.getLogger(__name__)
 
@@ -140,13 +141,13 @@ class Reader:
             raise SourceError("TOO_LARGE", f"{self._address}: expected at most {at_most}, got {size}")
         if self.opened is None:
             context = stream.codec_context
-            self.opened = Opened(context.name, CUDA if context.is_hwaccel else SOFTWARE)
+            self.opened = Opened(context.name, decoder_of(frame, context.is_hwaccel))
         self._check_frozen(frame)
         now = time.monotonic()
         if limits.max_fps and self._kept_at is not None and now - self._kept_at < 0.9 / limits.max_fps:
             return
         self._kept_at = now
-        self._tell(self._latest.put, Picture(frame, now, frame.time))
+        self._tell(self._latest.put, Picture(frame, now, frame.time, decoder=self.opened.decoder))
 
     def _check_frozen(self, frame: av.VideoFrame) -> None:
         if not self._limits.frozen_seconds:
@@ -172,6 +173,16 @@ def _video(container: InputContainer, address: Address) -> VideoStream:
     stream = container.streams.video[0]
     stream.thread_type = "SLICE"  # threads by frame would hold each frame back
     return stream
+
+
+def decoder_of(frame: av.VideoFrame, hardware: bool) -> str:
+    """CUDA or SOFTWARE: who decoded `frame`, where hardware was asked to.
+
+    FFmpeg goes over to software without a word when the GPU does not take a stream (4:2:2, AV1 on many), and
+    the context then still counts as accelerated. But what comes down from an NVIDIA GPU has its chroma
+    interleaved.
+    """
+    return CUDA if hardware and frame.format.name in DOWNLOADED else SOFTWARE
 
 
 def _cause(error: av.FFmpegError) -> str:

@@ -223,12 +223,17 @@ async def test_the_answer_is_complete(service: Service, tiny_model: Model) -> No
 async def test_metrics_tell_what_sessions_did(service: Service) -> None:
     async with service.viewer() as viewer:
         await viewer.click()
-        await until(lambda: len(viewer.of("result")) >= 5)
+        await until(lambda: len(viewer.of("result")) >= 5 and viewer.of("stats"))
         text = (await service.http.get("/metrics")).text
         assert metric(text, "livemask_sessions") == 1
         assert metric(text, "livemask_sessions_limit") == 8
         assert metric(text, "livemask_sessions_memory_bytes") >= 0
+        assert metric(text, "livemask_sessions_decoder", decoder="software") == 1
         assert metric(text, "livemask_offers_total", outcome="answered") == 1
+        await until(lambda: viewer.of("stats")[-1]["encoders"] == ["libvpx"])
+        stats = (await service.sessions())[0]["stats"]
+        assert (stats["decoder"], stats["encoders"]) == ("software", ["libvpx"])
+        assert viewer.of("stats")[-1]["decoder"] == "software"
         assert metric(text, "livemask_frames_total", stage="tracked") >= 5
         assert metric(text, "livemask_step_seconds_count") >= 5
     await until(lambda: not len(service.registry))

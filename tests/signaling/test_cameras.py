@@ -162,7 +162,7 @@ object_id = 5
             assert len(service.registry) == 1  # a deleted one is not begun anew
     assert (snapshot["name"], snapshot["source"]) == ("gate", "camera:gate")
     assert snapshot["signal"]["state"] == "live"
-    assert snapshot["signal"]["decoder"] in ("software", "cuda")
+    assert snapshot["signal"]["decoder"] == snapshot["stats"]["decoder"] in ("software", "cuda")
     assert [found["object_id"] for found in snapshot["objects"]] == [3, 4, 5]
     assert [found["object_id"] for found in by_api["objects"]] == [9]
     assert cameras == [{"name": "gate", "autostart": True, "sessions": [snapshot["id"]]}]

@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 from scene import Camera, Scene
 
-from stream.picture import Picture
+from stream.picture import CUDA, SOFTWARE, Picture
 from stream.sources.file import FileSource
+from stream.sources.reader import decoder_of
 from stream.sources.source import Source
 from stream.sources.synthetic import SyntheticSource
 from stream.sources.webrtc import WebRTCSource
+
+
+@pytest.mark.parametrize(
+    ("hardware", "form", "decoder"),
+    [(True, "nv12", CUDA), (True, "p010le", CUDA), (True, "yuv420p", SOFTWARE), (False, "nv12", SOFTWARE)],
+)
+def test_a_fall_back_to_software_is_seen_in_the_picture(hardware: bool, form: str, decoder: str) -> None:
+    assert decoder_of(av.VideoFrame(64, 48, form), hardware) == decoder
 
 
 async def take(source: Source, count: int) -> list[Picture]:

@@ -47,6 +47,7 @@ def test_snapshot_has_every_field_of_the_protocol() -> None:
     stats.queue_age = 0.0015
     stats.engine = {"encode": 0.014}
     stats.memory_bytes = 4096
+    stats.decoder, stats.encoders = "cuda", ["libvpx"]
     assert stats.snapshot() == {
         "uptime": 0.0,
         "fps_in": 0.0,
@@ -64,6 +65,8 @@ def test_snapshot_has_every_field_of_the_protocol() -> None:
         "stages_ms": {name: {"p50": None, "p95": None} for name in ("wait", "convert", "step", "render")},
         "engine_ms": {"encode": 14.0},
         "memory_bytes": 4096,
+        "decoder": "cuda",
+        "encoders": ["libvpx"],
     }
 
 

@@ -267,6 +267,8 @@ def test_live_numbers(live: Studio) -> None:
     live.page.click("#stats")
     hud = live.page.locator("#hud")
     live.until(lambda: "VP8" in hud.inner_text(), "the numbers come")
+    live.until(lambda: "software" in hud.inner_text(), "who decodes")
+    live.until(lambda: "libvpx" in hud.inner_text(), "who encodes")
     live.until(lambda: "≈" not in hud.inner_text().split("Camera")[0], "latency is measured, not guessed")
     live.page.evaluate("document.activeElement.blur()")
     live.page.keyboard.press("s")
