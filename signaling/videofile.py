@@ -44,8 +44,21 @@ class VideoPicture:
     pts: int
 
 
+class BadSize(CommandError):
+    """A picture in the file has more pixels than are read, or a size that none can have."""
+
+
+def bounded(max_pixels: int | None) -> dict[str, str]:
+    """FFmpeg's options for a file that strangers made: no larger picture is looked at, let alone decoded."""
+    return {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+
+
 class VideoReader:
     """The pictures of a file's first video stream and the packets of its sound, in file order.
+
+    Args:
+        max_pixels: of a picture as it is coded, which may be a few rows and columns more than is shown; None
+            for whatever FFmpeg takes.
 
     Attributes:
         width, height: pixels of the upright picture.
@@ -53,14 +66,15 @@ class VideoReader:
         frames: how many pictures to expect; 0 when the file does not say.
 
     Raises:
-        CommandError: no such file, not a video, or nothing in it can be decoded.
+        CommandError: no such file, not a video, or nothing in it can be decoded. While it is read: a file
+            that breaks off, and BadSize.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_pixels: int | None = None) -> None:
         if not path.is_file():
             raise CommandError(f"{path}: no such file")
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(str(path), options=bounded(max_pixels))
         except av.FFmpegError as error:
             raise CommandError(f"{path}: not a media file that can be read ({error.strerror})") from None
         if not self._container.streams.video:
@@ -69,6 +83,7 @@ class VideoReader:
         self.path = path
         self.video = self._container.streams.video[0]
         self.video.thread_type = "AUTO"
+        self.video.codec_context.options = bounded(max_pixels)
         self.audio = self._container.streams.audio
         self.time_base = self.video.time_base or Fraction(1, 90000)
         self.fps = self.video.average_rate or Fraction(30)
@@ -108,7 +123,7 @@ class VideoReader:
         raise CommandError(f"{self.path}: no picture in it can be decoded")
 
     def _decode(self) -> Iterator[VideoPicture | Packet[AudioStream]]:
-        for packet in self._container.demux(self.video, *self.audio):
+        for packet in self._packets():
             if packet.stream is not self.video:
                 if packet.dts is not None:
                     yield cast("Packet[AudioStream]", packet)
@@ -117,8 +132,17 @@ class VideoReader:
                 frames = packet.decode()
             except av.InvalidDataError:
                 continue  # a damaged packet costs its picture, not the rest of the film
+            except av.ArgumentError:  # what FFmpeg says of a size
+                raise BadSize(f"{self.path}: a picture in it is too large, or of no size at all") from None
             for frame in frames:
-                yield self._picture(cast(VideoFrame, frame))
+                yield self._picture(frame)
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | Packet[AudioStream]]:
+        packets = self._container.demux(self.video, *self.audio)
+        try:
+            yield from cast("Iterator[Packet[VideoStream] | Packet[AudioStream]]", packets)
+        except av.FFmpegError as error:
+            raise CommandError(f"{self.path}: cannot be read to its end ({error.strerror})") from None
 
     def _picture(self, frame: VideoFrame) -> VideoPicture:
         if self._stored_size is None:

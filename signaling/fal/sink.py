@@ -114,7 +114,7 @@ def _writer(task: Task, path: Path, reader: VideoReader) -> VideoWriter:
             raise FalError(500, "The video cannot be written", "internal_server_error") from error
         task.log(f"The sound is left out: {path.suffix} cannot hold it")
         reader.audio = ()
-        return VideoWriter(path, reader)
+        return _writer(task, path, reader)
 
 
 def record(masks: MaskSet) -> dict[str, Any]:

@@ -16,13 +16,15 @@ import av
 
 from engine.types import Frame, MaskSet, Prompt
 from signaling.command import CommandError
-from signaling.fal.errors import invalid
+from signaling.fal.errors import FalError, invalid
 from signaling.fal.marks import Marks, beyond_the_end
+from signaling.fal.settings import FalSettings
 from signaling.fal.sink import Segmented, Sink, Wanted
 from signaling.fal.work import Lane, Task
-from signaling.videofile import VideoPicture, VideoReader
+from signaling.videofile import BadSize, VideoPicture, VideoReader, bounded
 
 LOG_SECONDS = 2.0
+CODED_SHARE = 2  # codecs fill up to whole blocks, which makes small pictures much larger
 NO_MASKS = "No masks generated: nothing was found where the prompts point"
 
 
@@ -55,31 +57,50 @@ def segment_video(task: Task, source: Path, marks: Marks, wanted: Wanted) -> Seg
 
 @contextmanager
 def opened(source: Path, task: Task) -> Iterator[VideoReader]:
-    """The video, if it is within the limits.
+    """The video, if it is within the limits; what is found out while it is read counts as well.
 
     Raises:
         FalError: 422 `unsupported_video_format`, `video_duration_too_long` or `video_too_large`.
     """
-    loc = ("video_url",)
-    settings = task.settings
+    coded = CODED_SHARE * task.settings.video_pixels
     try:
-        with av.open(str(source)) as container:
-            video = next(iter(container.streams.video), None)
-            if video is not None and video.width * video.height > settings.video_pixels:
-                size = f"{video.width}x{video.height}"
-                text = f"The video has {size} pixels, at most {settings.video_pixels} are read"
-                raise invalid(loc, text, "video_too_large", ctx={"max_pixels": settings.video_pixels})
-            if container.duration and container.duration / av.time_base > settings.video_seconds:
-                text = f"The video is longer than {settings.video_seconds:g} seconds"
-                raise invalid(
-                    loc, text, "video_duration_too_long", ctx={"max_duration": settings.video_seconds}
-                )
-        reader = VideoReader(source)
+        _check_limits(task.settings, source, coded)
+        reader = VideoReader(source, coded)
     except (CommandError, av.FFmpegError) as error:
-        text = f"The video cannot be read ({str(error).replace(str(source), 'it')})"
-        raise invalid(loc, text, "unsupported_video_format") from error
+        raise _unreadable(task.settings, source, error) from error
     with reader:
-        yield reader
+        try:
+            yield reader
+        except CommandError as error:  # not FFmpeg's own: that is of the video which is written meanwhile
+            raise _unreadable(task.settings, source, error) from error
+
+
+def _unreadable(settings: FalSettings, source: Path, error: Exception) -> FalError:
+    if isinstance(error, BadSize):
+        return _too_large(settings, "pictures that are too large, or of no size")
+    text = f"The video cannot be read ({str(error).replace(str(source), 'it')})"
+    return invalid(("video_url",), text, "unsupported_video_format")
+
+
+def _check_limits(settings: FalSettings, source: Path, coded: int) -> None:
+    """What the file says of itself, before anything is decoded."""
+    with av.open(str(source), options=bounded(coded)) as container:
+        video = next(iter(container.streams.video), None)
+        if video is not None and video.width * video.height > settings.video_pixels:
+            raise _too_large(settings, f"{video.width}x{video.height} pixels")
+        if container.duration and container.duration / av.time_base > settings.video_seconds:
+            text = f"The video is longer than {settings.video_seconds:g} seconds"
+            raise invalid(
+                ("video_url",),
+                text,
+                "video_duration_too_long",
+                ctx={"max_duration": settings.video_seconds},
+            )
+
+
+def _too_large(settings: FalSettings, what: str) -> FalError:
+    text = f"The video has {what}, at most {settings.video_pixels} pixels are read"
+    return invalid(("video_url",), text, "video_too_large", ctx={"max_pixels": settings.video_pixels})
 
 
 def _followed(
