@@ -1,5 +1,5 @@
 # Livemask for CPU (default) or CUDA:  docker build --build-arg TORCH=cuda -t livemask .
-# The CUDA build needs the NVIDIA container toolkit on the host and `docker run --gpus all`.
+# The CUDA build needs the NVIDIA container toolkit on the host and `docker run --gpus all` (or compose.cuda.yaml).
 FROM python:3.12-slim-bookworm AS build
 ARG TORCH=cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -23,8 +23,9 @@ COPY --from=build /opt/livemask /opt/livemask
 ENV PATH=/opt/livemask/bin:$PATH \
     LIVEMASK_HOST=0.0.0.0 \
     HF_HOME=/data/huggingface \
-    XDG_DATA_HOME=/data
-RUN useradd --create-home --uid 1000 livemask && install -d -o livemask /data
+    XDG_DATA_HOME=/data \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
+RUN useradd --create-home --uid 1000 livemask && install -d -o livemask /data /data/recordings /data/media
 USER livemask
 VOLUME /data
 EXPOSE 8000
