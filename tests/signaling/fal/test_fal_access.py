@@ -11,6 +11,7 @@ import httpx
 import pytest
 from harness import Server, jpeg
 from sqlalchemy import select
+from test_queue import Busy
 
 from signaling.cli import main
 from signaling.fal.database import Database
@@ -87,6 +88,27 @@ def test_limits_of_a_key(locked: Server, keys: Keys) -> None:
         f"{locked.url}/cdn/files/upload", content=b"x" * 11, headers={"authorization": f"Bearer {token}"}
     )
     assert answer.status_code == 413
+
+
+def test_a_key_has_so_many_requests_at_once(server: Server) -> None:
+    keys = server.service.keys
+    two, other = (
+        {"authorization": f"Key {keys.create(name, ['run'], max_jobs=2)}"} for name in ("two", "other")
+    )
+    url = f"{server.url}/queue/{APP}"
+    body = {**INPUT, "prompts": [{"x": 1, "y": 1}]}
+    with Busy(server):
+        waiting = [httpx.post(url, json=body, headers=two) for _ in range(3)]
+        assert [answer.status_code for answer in waiting] == [200, 200, 429]
+        assert "its limit is 2" in waiting[2].json()["detail"]
+        assert waiting[2].headers["retry-after"]
+        others = httpx.post(url, json=body, headers=other)
+        assert others.status_code == 200
+        assert httpx.put(waiting[0].json()["cancel_url"], headers=two).status_code == 202
+        again = httpx.post(url, json=body, headers=two)
+        assert again.status_code == 200
+        for answer, headers in ((waiting[1], two), (again, two), (others, other)):
+            httpx.put(answer.json()["cancel_url"], headers=headers)
 
 
 def test_what_a_request_makes_counts_on_its_own_key(locked: Server, keys: Keys) -> None:

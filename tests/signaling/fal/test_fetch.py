@@ -15,7 +15,7 @@ import pytest
 from harness import LOOPBACK, Server
 from test_video import data_uri, refused
 
-from signaling.fal.addresses import may_call
+from signaling.fal.addresses import AddressRefused, may_call
 from signaling.fal.errors import FalError
 from signaling.fal.fetch import Fetcher, UrlRefused, check_url
 from signaling.fal.settings import FalSettings
@@ -139,6 +139,49 @@ async def test_a_name_that_changes_its_mind_gains_nothing(
         entry = await reason(fetcher, url, tmp_path / "x")
         assert "not a public address" in entry["msg"]
     await fetcher.close()
+
+
+async def test_where_a_webhook_goes_is_judged_at_every_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that led to a place that may be called, and later leads into the house."""
+    real, answers = socket.getaddrinfo, ["127.0.0.1", "127.0.0.2", "169.254.169.254", "127.0.0.1"]
+
+    def moving(host: str, *args: Any, **kwargs: Any) -> Any:
+        return real(answers.pop(0) if host == "hook.example" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", moving)
+    fetcher = Fetcher(FalSettings(tmp_path, allow_networks=(ip_network("127.0.0.1/32"),)))
+    with Web() as web:
+        url = f"{web.url}/hook".replace("127.0.0.1", "hook.example")
+        headers = [(b"content-length", b"2")]
+        assert await fetcher.post(url, headers, b"{}", 10) == 200
+        for _ in range(2):
+            with pytest.raises(AddressRefused, match=r"hook\.example is not a public address"):
+                await fetcher.post(url, headers, b"{}", 10)
+        assert await fetcher.post(url, headers, b"{}", 10) == 200
+        assert web.posted == ["/hook", "/hook"]
+    await fetcher.close()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_webhook_does_not_follow_redirects(server: Server, status: int) -> None:
+    """It counts as not taken: the same address is tried again."""
+    with Web(statuses=[status]) as web:
+        web.moved = f"{web.url}/elsewhere"
+        hook = {"fal_webhook": f"{web.url}/hook"}
+        httpx.post(f"{server.url}/queue/fal-ai/sam2/video", json={}, params=hook)
+        first, second = web.wait(2)
+        assert first.body == second.body
+        assert (web.posted, web.asked) == (["/hook", "/hook"], [])
+
+
+@pytest.mark.parametrize("hook", ["file:///etc/passwd", "ftp://h/x", "http://u:p@h/", "hook", "http://h/a b"])
+def test_a_webhook_that_is_no_address_is_refused_at_once(server: Server, hook: str) -> None:
+    url = f"{server.url}/queue/fal-ai/sam2/video"
+    answer = httpx.post(url, json={}, params={"fal_webhook": hook})
+    assert (answer.status_code, answer.json()["error_type"]) == (400, "bad_request")
+    assert answer.json()["detail"].startswith("fal_webhook: expected")
 
 
 async def test_size_time_and_status_are_bounded(open_fetcher: Fetcher, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Caught:
 @dataclass
 class Web:
     """`pages` answer GET by path; POSTs are kept in `caught` and answered by `statuses` in turn, then 200,
-    each after the seconds of `delays`.
+    each after the seconds of `delays`, with `moved` as the place to go instead.
     """
 
     pages: dict[str, Callable[[], Reply]] = field(default_factory=dict)
@@ -36,6 +36,7 @@ class Web:
     posted: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
+    moved: str = ""
     stalled: set[str] = field(default_factory=set)
     shut: threading.Event = field(default_factory=threading.Event)
 
@@ -69,6 +70,8 @@ class Web:
                 web.caught.append(Caught({k.lower(): v for k, v in self.headers.items()}, body))
                 web.shut.wait(web.delays.pop(0) if web.delays else 0)
                 self.send_response(web.statuses.pop(0) if web.statuses else 200)
+                if web.moved:
+                    self.send_header("Location", web.moved)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
