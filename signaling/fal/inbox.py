@@ -18,9 +18,9 @@ from signaling.fal.fetch import Fetcher
 from signaling.fal.settings import FalSettings
 from signaling.fal.sniff import IMAGES, SNIFF_BYTES, VIDEOS, Media, sniff
 from signaling.fal.storage import NewFile, Storage
+from signaling.fal.tables import KEPT
 
 STORED_PATH = re.compile(r"(?:/[\w-]+)*/files/([0-9a-f]{32})(?:/[^/]*)?")
-KEPT = "livemask-file:"
 CDN_SUFFIX = ".fal.media"
 
 

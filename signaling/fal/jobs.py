@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from signaling.fal.database import Database
 from signaling.fal.errors import FalError
-from signaling.fal.tables import COMPLETED, IN_PROGRESS, IN_QUEUE, File, Job, Log, Webhook
+from signaling.fal.tables import COMPLETED, IN_PROGRESS, IN_QUEUE, KEPT, File, Job, Log, Webhook
 
 PRIORITIES = {"low": 0, "normal": 1, "high": 2}
 UNKEPT_SECONDS = 3600.0
@@ -247,6 +247,7 @@ class Jobs:
         job.inference_seconds = outcome.seconds
         job.expires_at = now + (self._keep_seconds if job.keep_io else UNKEPT_SECONDS)
         if not job.keep_io:
+            _expire(session, _kept_files(job.input), now)
             job.input = None
         if job.webhook_url:
             session.add(Webhook(job_id=job.id, url=job.webhook_url, tries=0, next_at=now))
@@ -262,6 +263,18 @@ def _owned(job_id: str, owner: str) -> Select[Job]:
         .where(Job.id == job_id, Job.lease_owner == owner, Job.status == IN_PROGRESS)
         .with_for_update()
     )
+
+
+def _kept_files(given: Any) -> list[str]:
+    """The ids of the files that came with an input as data URIs."""
+    values = given.values() if isinstance(given, dict) else ()
+    return [value.removeprefix(KEPT) for value in values if isinstance(value, str) and value.startswith(KEPT)]
+
+
+def _expire(session: Session, file_ids: Sequence[str], now: float) -> None:
+    """Hand files to the sweeper."""
+    if file_ids:
+        session.execute(update(File).where(File.id.in_(file_ids)).values(expires_at=now))
 
 
 def _admit(session: Session, owner: str, limits: Limits) -> None:

@@ -10,6 +10,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 IN_QUEUE = "IN_QUEUE"
 IN_PROGRESS = "IN_PROGRESS"
 COMPLETED = "COMPLETED"
+KEPT = "livemask-file:"
+"""With the id of a file after it: how a job's input names what came as a data URI."""
 
 
 class Base(DeclarativeBase):

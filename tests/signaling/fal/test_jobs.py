@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from signaling.fal.database import Database
 from signaling.fal.errors import FalError
 from signaling.fal.jobs import Jobs, Limits, NewJob, Outcome
-from signaling.fal.tables import COMPLETED, IN_PROGRESS, IN_QUEUE
+from signaling.fal.tables import COMPLETED, IN_PROGRESS, IN_QUEUE, KEPT, File
 
 NEW = NewJob("fal-ai/sam2/video", "me", "http://here", {"video_url": "x"})
 LIMITS = Limits(owner_jobs=50, all_jobs=100)
@@ -102,11 +102,23 @@ async def test_what_is_old_is_purged(jobs: Jobs, database: Database) -> None:
     assert await jobs.get(waiting.id) is not None
 
 
-async def test_an_answer_that_is_not_to_be_kept_goes_soon(jobs: Jobs) -> None:
-    job = await jobs.submit(replace(NEW, keep_io=False), LIMITS, 0)
+async def test_an_answer_that_is_not_to_be_kept_goes_soon(jobs: Jobs, database: Database) -> None:
+    """And what came with it as data URIs at once."""
+
+    def file(name: str) -> File:
+        common = {"owner": "me", "name": "input", "content_type": "", "size": 1, "ready": True}
+        return File(id=name, created_at=0.0, expires_at=1e6, **common)
+
+    database.write(lambda session: session.add_all([file("given"), file("other")]))
+    given = {"video_url": f"{KEPT}given", "mask_url": "http://there/other", "prompts": [{"x": 1}]}
+    job = await jobs.submit(replace(NEW, input=given, keep_io=False), LIMITS, 0)
     await jobs.claim("a", 0, 10)
-    await jobs.finish(job.id, "a", DONE, 0)
+    await jobs.finish(job.id, "a", DONE, 5)
+    times = database.read(
+        lambda session: {each.id: each.expires_at for each in session.scalars(select(File))}
+    )
+    assert times == {"given": 5, "other": 1e6}
     kept = await jobs.get(job.id)
     assert kept is not None
     assert kept.input is None
-    assert await jobs.purge(3601) == 1
+    assert await jobs.purge(3606) == 1

@@ -181,6 +181,51 @@ def test_plain_paths(server: Server) -> None:
     assert isinstance(httpx.post(f"{server.url}/tokens/", json={}).json(), str)
 
 
+POINT = {"x": 305, "y": 350, "label": 1, "object_id": None, "frame_index": None}
+VIDEO: dict[str, Any] = {
+    "mask_url": None,
+    "prompts": [],
+    "box_prompts": [],
+    "apply_mask": False,
+    "boundingbox_zip": False,
+    "sync_mode": False,
+    "frame_index": 0,
+}
+WORDS = {"point_prompts": [], "prompt": "", "text_prompt": "", "detection_threshold": 0.5}
+SAM3: dict[str, Any] = {**VIDEO, **WORDS, "video_output_type": "X264 (.mp4)"}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "PointPrompt": POINT,
+    "Sam2VideoInput": VIDEO,
+    "Sam3VideoRleInput": SAM3,
+    "Sam3VideoInput": {**SAM3, "apply_mask": True},
+    "Sam2ImageInput": {
+        "prompts": [],
+        "box_prompts": [],
+        "apply_mask": False,
+        "output_format": "png",
+        "sync_mode": False,
+    },
+    "AutoSegmentInput": {
+        "points_per_side": 32,
+        "pred_iou_thresh": 0.88,
+        "stability_score_thresh": 0.95,
+        "min_mask_region_area": 100,
+        "output_format": "png",
+        "sync_mode": False,
+    },
+}
+
+
+@pytest.mark.parametrize("model", DEFAULTS)
+def test_defaults_are_the_documented_ones(server: Server, model: str) -> None:
+    """All but the words: docs/fal.md says why no text is the default."""
+    schema = httpx.get(f"{server.url}/openapi.json").json()["components"]["schemas"][model]
+    needed = set(schema.get("required", []))
+    given = {name: field["default"] for name, field in schema["properties"].items() if name not in needed}
+    assert given == DEFAULTS[model]
+    assert needed <= {"video_url", "image_url"}
+
+
 def test_openapi_is_whole(server: Server) -> None:
     document = httpx.get(f"{server.url}/openapi.json").json()
     assert document["openapi"].startswith("3.1")
