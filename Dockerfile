@@ -25,6 +25,8 @@ ENV PATH=/opt/livemask/bin:$PATH \
     HF_HOME=/data/huggingface \
     XDG_DATA_HOME=/data \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
+# SRT, which PyAV's FFmpeg is built without.
+RUN apt-get update && apt-get install -y --no-install-recommends libsrt1.5-openssl && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 1000 livemask && install -d -o livemask /data /data/recordings /data/media
 USER livemask
 VOLUME /data

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import BinaryIO, cast
 
 import av
@@ -97,6 +98,8 @@ class Push:
                 return False
             finally:
                 process.kill()
+                with suppress(OSError):  # what the other process did not take
+                    cast(BinaryIO, process.stdin).close()
 
     def _feed(self, process: subprocess.Popen[bytes], first: Shown) -> bool:
         pipe = cast(BinaryIO, process.stdin)

@@ -12,10 +12,12 @@ import sys
 import av
 from av.container import InputContainer, OutputContainer
 
+from stream.outputs.srt import SrtSink
+
 FORMS = {
     "rtsp": ("rtsp", {"rtsp_transport": "tcp"}),
     "rtmp": ("flv", {"flvflags": "no_duration_filesize"}),
-    "srt": ("mpegts", {}),
+    "srt": ("mpegts", {"flush_packets": "1"}),
 }
 PIPE = "matroska"
 SECONDS = 10.0
@@ -38,11 +40,9 @@ def main() -> int:
         with av.open(
             sys.stdin.buffer, "r", format=PIPE, options={"analyzeduration": "0", "fflags": "nobuffer"}
         ) as source:
-            with av.open(url, "w", format=form, options=options, timeout=SECONDS) as sink:
+            target = SrtSink(url) if url.startswith("srt:") else url
+            with av.open(target, "w", format=form, options=options, timeout=SECONDS) as sink:
                 remux(source, sink)
-    except av.error.ProtocolNotFoundError:
-        print(f"this build of FFmpeg does not speak {url.partition(':')[0]}", file=sys.stderr)
-        return 1
     except (av.FFmpegError, OSError) as error:
         print(getattr(error, "strerror", None) or type(error).__name__, file=sys.stderr)
         return 1

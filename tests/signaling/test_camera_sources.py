@@ -151,12 +151,14 @@ async def test_no_credentials_in_answers_metrics_logs_or_what_ffmpeg_prints(
             await until(lambda: all(live.snapshot()["signal"]["error"] for live in lives), 60)
             paths = ["/sessions", "/cameras", "/metrics", "/health", "/sessions/ice-servers"]
             paths += [f"/sessions/{live.session_id}" for live in lives]
+            paths.append(f"/sessions/{answers[2].json()['id']}")  # ended, and says why
             answers += [await service.http.get(path) for path in paths]
             async with service.http.stream("GET", f"/sessions/{lives[0].session_id}/results") as events:
                 first = await anext(events.aiter_text())
         printed = capfd.readouterr()
     told = "".join(answer.text + str(answer.headers) for answer in answers) + first
     everything = told + caplog.text + printed.out + printed.err + repr(lives) + repr(settings)
+    assert "this session has ended: source failed: http://127.0.0.1" in told
     assert "wrong user name or password" in told  # the failures were spoken of
     assert "wrong user name or password" in caplog.text
     for form in (SECRET, base64.b64encode(f"viewer:{SECRET}".encode()).decode()):

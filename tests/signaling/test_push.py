@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -28,26 +31,49 @@ with av.open(url, format="flv", timeout=50, options={"listen": "1"}) as film:
             break
 print(count)
 """
-SERVERS = {"rtmp": (sys.executable, "-c", LISTEN), "rtsp": (PYTHON, str(RECEIVER))}
+PASSPHRASE = "a-secret-of-both"
+SERVERS = {
+    "rtmp": (sys.executable, "-c", LISTEN),
+    "rtsp": (PYTHON, str(RECEIVER)),
+    "srt": (PYTHON, str(RECEIVER.with_name("srt_receiver.py"))),
+}
+ENDS = {
+    "rtmp": "/live/secret",
+    "rtsp": "/live/secret",
+    "srt": f"?streamid=secret&passphrase={PASSPHRASE}&latency=200000",
+}
+
+
+@asynccontextmanager
+async def receiving(scheme: str, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A media server that ends when three pictures have come."""
+    if scheme == "rtsp":
+        need_gstreamer()
+    if scheme == "srt":
+        need_gstreamer("Gst", ("srtsrc", "tsdemux", "h264parse"))
+    words = (*SERVERS[scheme], str(port), "3", PASSPHRASE)
+    server = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    try:
+        yield server
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
 
 
 @pytest.mark.parametrize("scheme", SERVERS)
 async def test_pushing_sends_the_masked_video_to_an_allowed_url_only(tiny_model: Model, scheme: str) -> None:
-    if scheme == "rtsp":
-        need_gstreamer()
     port = free_port()
-    allowed = f"{scheme}://127.0.0.1:{port}/live"
+    base = f"{scheme}://127.0.0.1:{port}"
+    allowed = base if scheme == "srt" else f"{base}/live"
     settings = Settings(port=0, push_urls=(allowed,), offers_per_second=100)
-    server = await asyncio.create_subprocess_exec(
-        *SERVERS[scheme], str(port), "3", stdout=asyncio.subprocess.PIPE
-    )
-    try:
+    async with receiving(scheme, port) as server:
         async with serving(settings, Worker(lambda: tiny_model)) as service:
             session = await sample(service)
             path = f"/sessions/{session}/pushes"
             for url in (f"{allowed}1/x", "file:///tmp/x", f"{allowed}.evil/x", f"{allowed}/../x"):
                 assert (await service.http.post(path, json={"url": url})).status_code == 403
-            answer = await service.http.post(path, json={"url": f"{allowed}/secret"})
+            answer = await service.http.post(path, json={"url": base + ENDS[scheme]})
             assert answer.status_code == 201
             assert "secret" not in answer.text
             out, _ = await asyncio.wait_for(server.communicate(), 120)
@@ -56,7 +82,41 @@ async def test_pushing_sends_the_masked_video_to_an_allowed_url_only(tiny_model:
             assert push["frames"] >= 3
             assert (await service.http.delete(answer.headers["location"])).status_code == 204
             await service.http.delete(f"/sessions/{session}")
-    finally:
-        if server.returncode is None:
-            server.kill()
-            await server.wait()
+
+
+async def test_a_push_that_fails_says_why_and_tells_no_secret(
+    tiny_model: Model, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    port = free_port()
+    login = f"me:{PASSPHRASE}@127.0.0.1:{port}"
+    urls = [
+        f"rtsp://{login}/live/{PASSPHRASE}",
+        f"rtmp://{login}/live/{PASSPHRASE}?key={PASSPHRASE}",
+        f"srt://127.0.0.1:{port}?passphrase={PASSPHRASE}&streamid={PASSPHRASE}",
+        f"srt://127.0.0.1:{port}?passphrase={PASSPHRASE}&mode=listener",
+    ]
+    allowed = tuple(url.partition("?")[0] for url in urls)
+    settings = Settings(port=0, push_urls=allowed, offers_per_second=100)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        session = await sample(service)
+        path = f"/sessions/{session}/pushes"
+        told = [await service.http.post(path, json={"url": url}) for url in urls]
+        assert [answer.status_code for answer in told] == [201] * 4
+        errors: dict[str, str] = {}
+        async with asyncio.timeout(90):
+            while len(errors) < len(urls):  # while the next attempt is being made there is none
+                await asyncio.sleep(0.05)
+                told.append(await service.http.get(path))
+                pushes = told[-1].json()["pushes"]
+                errors |= {push["id"]: push["error"] for push in pushes if push["error"]}
+        told += [await service.http.get(each) for each in (path, "/metrics", f"/sessions/{session}")]
+        assert (await service.http.delete(f"/sessions/{session}")).status_code == 204
+    printed = capfd.readouterr()
+    rtsp, rtmp, srt, listener = (errors[answer.json()["id"]] for answer in told[:4])
+    assert (rtsp, rtmp) == ("Connection refused", "Connection refused")
+    assert srt.startswith("srt: Connection setup failure")
+    assert listener == "srt: expected a host, a port and no mode but caller"
+    everything = "".join(answer.text for answer in told) + caplog.text + printed.out + printed.err
+    assert "push to srt://127.0.0.1" in caplog.text
+    assert PASSPHRASE not in everything
