@@ -105,6 +105,8 @@ export class Clicking {
     const spot = this.#picture.crosshair;
     if (!spot) return this.moveCrosshair(0, 0, 0);
     if (this.#corner) return this.markCorner();
+    const mark = label === 1 ? this.#picture.markAt(this.#stage.view.toBox(spot)) : null;
+    if (mark) return this.#removeMark(mark);
     return this.#click(spot, label);
   }
 
@@ -183,13 +185,17 @@ export class Clicking {
   /** @param {Spot} spot @param {boolean} exclude */
   #clickAt(spot, exclude) {
     const mark = this.#picture.markAt(spot);
-    const { selected } = this.#objects;
-    if (mark && selected !== null) {
-      this.#picture.hot = null;
-      return void this.#carryOut(() => this.#prompter.deleteMark(selected, mark));
-    }
+    if (mark) return void this.#removeMark(mark);
     const { x, y } = this.#stage.view.toPicture(spot);
     return void this.#click({ x: clamp01(x), y: clamp01(y) }, exclude ? 0 : this.label);
+  }
+
+  /** @param {import("./objects.js").Mark} mark of the selected object */
+  async #removeMark(mark) {
+    const { selected } = this.#objects;
+    if (selected === null) return;
+    this.#picture.hot = null;
+    await this.#carryOut(() => this.#prompter.deleteMark(selected, mark));
   }
 
   /** @param {Spot} from @param {Spot} to CSS pixels */

@@ -10,7 +10,7 @@ const HINTS = {
   },
   refine: {
     mouse: "Not quite? Click what is missing; right click takes away.",
-    touch: "Not quite? Tap what is missing, or switch to Exclude.",
+    touch: "Tap what is missing, or use Exclude.",
   },
   more: { mouse: "Press N for another object.", touch: "Tap New object for another one." },
   freeze: {

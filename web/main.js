@@ -280,6 +280,7 @@ function stop() {
   frames.clear();
   meter.reset();
   hud.clear();
+  status.pulse("");
   history.clear();
   hints.clear();
   objects.clear();

@@ -9,7 +9,7 @@
  * @property {boolean} patterns
  */
 import { maskCanvas } from "./mask-image.js";
-import { rgb } from "./palette.js";
+import { lineOf, rgb } from "./palette.js";
 
 const TINT = 0.5;
 const BACKGROUND = "#20232a";
@@ -94,7 +94,7 @@ export class Painter {
     context.globalAlpha = 1;
     const line = Math.max(1, height / 360);
     this.#drawContour(context, mask, "#000", line * 2);
-    this.#drawContour(context, mask, "#fff", line * 1.2);
+    this.#drawContour(context, mask, lineOf(color), line * 1.2);
   }
 
   /** A ring around the mask, `radius` wide. @param {OffscreenCanvasRenderingContext2D} context @param {OffscreenCanvas} mask @param {string} color @param {number} radius */

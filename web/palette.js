@@ -16,6 +16,11 @@ export function rgb(hex) {
   return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
 }
 
+/** The bright line around an object, as the server draws it (`engine/render.py`). @param {string} hex */
+export function lineOf(hex) {
+  return `rgb(${rgb(hex).map((value) => (value * 86 + 255 * 170) >> 8).join(" ")})`;
+}
+
 /** Black or white, whichever reads better on the colour (WCAG relative luminance). @param {string} hex */
 export function inkOn(hex) {
   const [r, g, b] = rgb(hex).map((value) => {

@@ -21,6 +21,8 @@ export class Picture {
   #painter = new Painter();
   /** @type {{spot: Spot, color: string, at: number}[]} */
   #ripples = [];
+  /** What was last known of a picture. @type {{rtp: number, result: import("./messages.js").Result} | null} */
+  #last = null;
 
   /** The browser paints the masks; the server sends the picture as it came. */
   painting = false;
@@ -117,7 +119,7 @@ export class Picture {
 
   /** @param {Shown} shown @returns {ObjectResult[]} */
   #resultsOf(shown) {
-    const known = this.#frames.of(shown.rtp)?.objects ?? [];
+    const known = this.#resultOf(shown.rtp)?.objects ?? [];
     const others = known.filter(({ object_id }) => !this.previews.has(object_id));
     return [...others, ...this.previews.values()];
   }
@@ -180,9 +182,16 @@ export class Picture {
     if (this.#ripples.length) setTimeout(() => this.#stage.draw());
   }
 
+  /** Also of a picture that is frozen for so long that newer results have taken its place. @param {number | null} rtp */
+  #resultOf(rtp) {
+    const result = this.#frames.of(rtp);
+    if (result && rtp !== null) this.#last = { rtp, result };
+    return result ?? (this.#last?.rtp === rtp ? this.#last.result : null);
+  }
+
   /** Where an object is on the picture that is shown. @param {number} id */
   #boxOf(id) {
-    const result = this.#frames.of(this.#stage.shown?.rtp ?? null);
+    const result = this.#resultOf(this.#stage.shown?.rtp ?? null);
     return (this.previews.get(id) ?? result?.objects.find(({ object_id }) => object_id === id))?.box ?? null;
   }
 }

@@ -33,7 +33,7 @@ export class Stage {
   paint = () => {};
   /** The picture has another place on the screen. @type {(view: View) => void} */
   onPlace = () => {};
-  /** @type {(shown: Shown) => void} each new picture of the video, also while frozen */
+  /** @type {(shown: Omit<Shown, "picture">) => void} each new picture of the video, also while frozen */
   onPicture = () => {};
 
   /** @param {HTMLCanvasElement} canvas @param {HTMLVideoElement} video */
@@ -125,9 +125,9 @@ export class Stage {
       this.#next(watch);
       const shown = pictureOf(this.#video, metadata, now);
       if (!shown) return;
-      this.onPicture(shown);
       if (this.fromVideo && !this.#frozen) this.#replace(shown);
       else release(shown);
+      this.onPicture(shown);
     });
   }
 

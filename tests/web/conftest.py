@@ -69,3 +69,22 @@ def studio(browser: Browser, server: Server) -> Iterator[Studio]:
     """The page, freshly opened in a profile of its own, nothing started."""
     with Studio.open(browser, server.url) as studio:
         yield studio
+
+
+@pytest.fixture(scope="module")
+def live(browser: Browser, server: Server) -> Iterator[Studio]:
+    """One page for the module, live; each test begins and ends without objects."""
+    with Studio.open(browser, server.url, accept_downloads=True) as studio:
+        studio.start_camera()
+        yield studio
+        assert studio.problems == []
+
+
+@pytest.fixture
+def clean(live: Studio) -> Iterator[None]:
+    yield
+    live.page.keyboard.press("Escape")
+    if live.page.locator("#reset-all").is_visible():
+        live.page.click("#reset-all")
+    live.until(lambda: live.objects() == [], "no objects are left")
+    live.until(lambda: live.newest_result()["objects"] == [], "the server has none")

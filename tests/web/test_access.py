@@ -28,13 +28,15 @@ def page_kind(
     size, scheme = request.param
     width, height = SIZES[size]
     touch = {"has_touch": True, "device_scale_factor": 2} if size == "phone" else {}
-    kind = {"viewport": {"width": width, "height": height}, "color_scheme": scheme, **touch}
+    still = {"reduced_motion": "reduce"}  # pictures of states, not of the way between them
+    kind = {"viewport": {"width": width, "height": height}, "color_scheme": scheme, **still, **touch}
     with Studio.open(browser, server.url, bypass_csp=True, **kind) as studio:
         yield f"{size}-{scheme}", studio
 
 
 def check(studio: Studio, name: str) -> None:
     SCREENS.mkdir(parents=True, exist_ok=True)
+    studio.page.evaluate("scrollTo(0, 0)")
     studio.page.screenshot(path=SCREENS / f"{name}.png")
     found = Axe().run(studio.page, options=RULES).response["violations"]
     serious = {
@@ -57,6 +59,7 @@ def test_main_states(page_kind: tuple[str, Studio]) -> None:
     studio.page.click("#stats")
     studio.until(lambda: "VP8" in studio.page.locator("#hud").inner_text(), "the numbers come")
     check(studio, f"{name}-object")
+    studio.page.screenshot(path=SCREENS / f"{name}-panel.png", full_page=True)
     small = studio.page.evaluate(
         """(least) => [...document.querySelectorAll("button, summary, select, input")]
              .filter((control) => control.checkVisibility() && control.type !== "checkbox")
@@ -66,6 +69,18 @@ def test_main_states(page_kind: tuple[str, Studio]) -> None:
         24,
     )
     assert small == []
+    studio.page.click("#stats")
+    studio.page.click("#freeze")
+    studio.until_condition("frozen")
+    check(studio, f"{name}-frozen")
+    studio.page.click("#freeze")
+    studio.page.click("#compare")
+    studio.until(lambda: not studio.received("state")[-1]["apply_mask"], "both are painted here")
+    check(studio, f"{name}-compare")
+    studio.page.click("#compare")
+    studio.page.click("#snapshot-menu summary")
+    check(studio, f"{name}-menu")
+    studio.page.keyboard.press("Escape")
     studio.page.keyboard.press("?")
     check(studio, f"{name}-help")
     studio.page.keyboard.press("Escape")

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from acts import add_green, answered, applied, click_green, seen_frame, server_state, until_tinted
 from colour_server import Server
 from driver import GREEN_AT, SCENE, Studio, X, Y
 from PIL import Image
-from playwright.sync_api import Browser
 from scene import GREEN
 
-from engine.types import Pin, Prompt, Restart, Undo
+from engine.types import Pin, Restart, Undo
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("clean")]
 
 KEPT = 10  # frames that the engine keeps by itself, where that matters
 MODES = ["overlay", "cutout", "blur", "mask", "plain"]
-
-
-@pytest.fixture(scope="module")
-def live(browser: Browser, server: Server) -> Iterator[Studio]:
-    """One page for the module, live; each test begins and ends without objects."""
-    with Studio.open(browser, server.url, accept_downloads=True) as studio:
-        studio.start_camera()
-        yield studio
-        assert studio.problems == []
-
-
-@pytest.fixture(autouse=True)
-def clean(live: Studio) -> Iterator[None]:
-    yield
-    live.page.keyboard.press("Escape")
-    if live.page.locator("#reset-all").is_visible():
-        live.page.click("#reset-all")
-    live.until(lambda: live.objects() == [], "no objects are left")
-    live.until(lambda: live.newest_result()["objects"] == [], "the server has none")
-
-
-def click_green(live: Studio, dx: float = 0, dy: float = 0) -> None:
-    live.page.mouse.click(*live.place(GREEN_AT[0] + dx, GREEN_AT[1] + dy))
-
-
-def add_green(live: Studio, object_id: int = 1) -> None:
-    click_green(live)
-    live.until_object(object_id)
-    live.until(lambda: f"Object {object_id}" in live.objects(), "the card is there")
-
-
-def server_state(live: Studio) -> dict[str, object]:
-    return live.received("state")[-1]
 
 
 @pytest.mark.parametrize("way", ["pointer", "keyboard"])
@@ -291,6 +257,7 @@ def test_pictures_are_saved(live: Studio, tmp_path: Path, way: str) -> None:
 
 def test_objects_are_saved_on_nothing(live: Studio, tmp_path: Path) -> None:
     add_green(live)
+    until_tinted(live)
     live.page.click("#snapshot-menu summary")
     with live.page.expect_download() as download:
         live.page.click("#snapshot-alpha")
@@ -440,17 +407,3 @@ def foretold(live: Studio) -> Callable[[], bool]:
     sent = live.sent("preview")[-1]
     key = sent["request_id"], sent["rtp_timestamp"]
     return lambda: key in [(told["request_id"], told["rtp_timestamp"]) for told in live.received("preview")]
-
-
-def answered(live: Studio, message: dict[str, Any]) -> Callable[[], bool]:
-    return lambda: any(ack["request_id"] == message["request_id"] for ack in live.received("ack"))
-
-
-def seen_frame(live: Studio, message: dict[str, Any]) -> int:
-    """The number of the frame whose timestamp a message names."""
-    stamps = {result["rtp_timestamp"]: result["frame_index"] for result in live.received("result")}
-    return int(stamps[message["rtp_timestamp"]])
-
-
-def applied(server: Server) -> list[tuple[Prompt, int]]:
-    return server.worker.lanes[-1].engine.applied
