@@ -20,6 +20,7 @@ from stream.outputs.feed import Feed
 
 KEEP_ALIVE_SECONDS = 10.0
 GONE = 4404
+REASON_BYTES = 123  # of a close frame (RFC 6455 section 5.5)
 
 
 async def events(request: Request) -> Response:
@@ -58,7 +59,7 @@ async def socket(websocket: WebSocket) -> None:
         feed = _feed(websocket)
     except ApiError as error:
         await websocket.accept()
-        await websocket.close(GONE, error.detail)
+        await websocket.close(GONE, error.detail.encode()[:REASON_BYTES].decode(errors="ignore"))
         return
     await websocket.accept()
     live.session.add_output(feed)

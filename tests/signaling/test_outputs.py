@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ipaddress
 import json
 from pathlib import Path
 
 import av
+import msgpack
 import numpy as np
 import pytest
 from PIL import Image
 from players import CLICK, page_viewer, player, sample
+from rtsp import free_port
 from signaling_service import Service, serving, until
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from engine.models import Model
 from engine.worker import Worker
+from signaling.routes import results
 from signaling.settings import Settings
 from stream.encoders import pick_h264
 from stream.wire import Message
@@ -116,6 +121,49 @@ async def test_results_come_as_events_and_over_a_websocket(service: Service) -> 
     assert (await service.http.get("/sessions/none/results")).status_code == 404
 
 
+async def test_a_websocket_may_ask_for_msgpack_without_run_lengths(service: Service) -> None:
+    session = await sample(service)
+    await service.http.post(f"/sessions/{session}/prompts", json=CLICK)
+    path = f"{service.url.replace('http', 'ws')}/sessions/{session}/results?encoding=msgpack&rle=false"
+    async with connect(path) as socket:
+        data = [await socket.recv() for _ in range(5)]
+    told = [msgpack.unpackb(each) for each in data if isinstance(each, bytes)]
+    assert len(told) == 5
+    assert told[0]["type"] == "state"
+    result = next(each for each in told if each["type"] == "result")
+    (found,) = result["objects"]
+    assert (found["object_id"], result["rle_omitted"], "rle" in found) == (5, True, False)
+
+
+async def test_whoever_comes_too_late_is_told_why_the_session_ended(service: Service) -> None:
+    session = await sample(service)
+    reason = "the cellar is flooded " * 10
+    await service.registry.close(session, reason)
+    path = f"/sessions/{session}/results"
+    assert reason in (await service.http.get(path)).json()["detail"]
+    async with connect(service.url.replace("http", "ws") + path) as socket:
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 4404
+        assert str(socket.close_reason).startswith("this session has ended: the cellar is flooded")
+    assert (await service.http.get("/sessions/other/results")).json()["detail"].endswith("may have ended")
+
+
+async def test_a_silent_session_keeps_its_readers(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "KEEP_ALIVE_SECONDS", 0.2)
+    networks = (ipaddress.ip_network("127.0.0.0/8"),)
+    settings = Settings(port=0, source_networks=networks, offers_per_second=100)
+    async with serving(settings, Worker(lambda: tiny_model)) as service:
+        away = {"source": {"url": f"rtsp://127.0.0.1:{free_port()}/cam"}}  # its pictures never come
+        session = (await service.http.post("/sessions", json=away)).json()["id"]
+        async with service.http.stream("GET", f"/sessions/{session}/results") as response:
+            async with asyncio.timeout(30):
+                lines = response.aiter_lines()
+                while not (line := await anext(lines)).startswith(":"):
+                    assert not line.startswith("event: result")
+        assert line == ": still here"
+
+
 async def read_events(service: Service, path: str) -> list[tuple[str, Message]]:
     """Every event until the end of the stream."""
     found: list[tuple[str, Message]] = []
@@ -130,6 +178,12 @@ async def read_events(service: Service, path: str) -> list[tuple[str, Message]]:
     return found
 
 
+def green(picture: Image.Image) -> float:
+    """The share of pixels that are nothing but green."""
+    red, full, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(int), 2, 0)
+    return float(((full > 200) & (red < 60) & (blue < 60)).mean())
+
+
 async def test_snapshots_and_mjpeg_show_the_masked_picture(service: Service) -> None:
     session = await sample(service)
     for form in ("jpg", "png"):
@@ -138,6 +192,13 @@ async def test_snapshots_and_mjpeg_show_the_masked_picture(service: Service) -> 
         picture = Image.open(io.BytesIO(answer.content))
         assert picture.size == (640, 480)
         assert np.asarray(picture).std() > 20
+        assert green(picture) == 0
+    cutout = {**CLICK, "output": {"mode": "cutout", "background": "#00ff00"}}
+    ack = (await service.http.post(f"/sessions/{session}/prompts", json=cutout)).json()
+    for form in ("jpg", "png"):
+        answer = await service.http.get(f"/sessions/{session}/snapshot.{form}")
+        assert int(answer.headers["x-frame-index"]) >= ack["frame_index"]
+        assert green(Image.open(io.BytesIO(answer.content))) > 0.02, "what is no object is cut out"
     data = b""
     async with service.http.stream("GET", f"/sessions/{session}/mjpeg?fps=15") as response:
         boundary = response.headers["content-type"].partition("boundary=")[2]
@@ -149,7 +210,9 @@ async def test_snapshots_and_mjpeg_show_the_masked_picture(service: Service) -> 
     for part in parts:
         head, _, body = part.partition(b"\r\n\r\n")
         assert b"image/jpeg" in head
-        assert Image.open(io.BytesIO(body.removesuffix(b"\r\n"))).size == (640, 480)
+        picture = Image.open(io.BytesIO(body.removesuffix(b"\r\n")))
+        assert picture.size == (640, 480)
+        assert green(picture) > 0.02
     assert (await service.http.get(f"/sessions/{session}/mjpeg?fps=0")).status_code == 400
 
 
