@@ -95,7 +95,7 @@ def test_the_api_is_measured_beside_the_command(tmp_path: Path) -> None:
 
 def test_an_hour_is_measured_as_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four seconds of it, looked at more often."""
-    monkeypatch.setattr(hour, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(hour, "LOOK_SECONDS", 0.01)
     rows = tmp_path / "rows.md"
     status = main(["bench", "hour", "--hour-frames", "120", "--device", "cpu", "--out", str(rows)])
     row = cells(rows.read_text().strip().splitlines()[-1])

@@ -95,7 +95,7 @@ def test_kill_in_the_middle(tiny_checkpoint: Any, tmp_path: Path, database_url: 
             assert len(second.result(VIDEO, running)["rle"]) == 25
             second.wait(IMAGE, waiting, "COMPLETED")
             assert second.result(IMAGE, waiting)["image"]["width"] == SIZE[0]
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while {caught.json["request_id"] for caught in web.caught[1:]} != {done, running, waiting}:
                 assert time.monotonic() < deadline, "a webhook is lost"
                 time.sleep(0.05)
