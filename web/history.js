@@ -10,7 +10,8 @@ export class History extends EventTarget {
   #done = [];
   /** @type {Deed[]} */
   #undone = [];
-  #busy = false;
+  /** The last of those that wait for each other. @type {Promise<unknown>} */
+  #turn = Promise.resolve();
 
   get canUndo() {
     return this.#done.length > 0;
@@ -30,11 +31,11 @@ export class History extends EventTarget {
 
   /** The last deed, or the last on one object. @param {number} [id] @returns {Promise<boolean>} there was one */
   undo(id) {
-    return this.#move(this.#done, this.#undone, (deed) => deed.undo(), id);
+    return this.#move("undo", id);
   }
 
   redo() {
-    return this.#move(this.#undone, this.#done, (deed) => deed.redo());
+    return this.#move("redo");
   }
 
   clear() {
@@ -44,23 +45,26 @@ export class History extends EventTarget {
   }
 
   /**
-   * One at a time; a deed that fails is dropped.
+   * One after the other, in the order asked for; a deed that fails is dropped.
    *
-   * @param {Deed[]} from @param {Deed[]} to @param {(deed: Deed) => Promise<void>} carryOut @param {number} [id]
+   * @param {"undo" | "redo"} way @param {number} [id]
    */
-  async #move(from, to, carryOut, id) {
-    const at = this.#busy ? -1 : from.findLastIndex((deed) => id === undefined || deed.id === id);
-    if (at < 0) return false;
-    const [deed] = from.splice(at, 1);
-    this.#busy = true;
-    try {
-      await carryOut(deed);
-      to.push(deed);
-    } finally {
-      this.#busy = false;
-      this.#changed();
-    }
-    return true;
+  #move(way, id) {
+    const turn = this.#turn.then(async () => {
+      const [from, to] = way === "undo" ? [this.#done, this.#undone] : [this.#undone, this.#done];
+      const at = from.findLastIndex((deed) => id === undefined || deed.id === id);
+      if (at < 0) return false;
+      const [deed] = from.splice(at, 1);
+      try {
+        await deed[way]();
+        to.push(deed);
+      } finally {
+        this.#changed();
+      }
+      return true;
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
 
   #changed() {

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import chromium
@@ -78,9 +79,76 @@ def test_the_mask_is_where_the_click_was(playwright: Playwright, url: str, still
                 at = int(spot[1]), int(spot[0])
                 studio.until(lambda at=at: tinted(before, studio.pixels(), at), "the video shows the mask")
                 studio.page.keyboard.press("n")
+            take_back_and_bring_back(studio, max(truth))
+            _, x, y = CLIP.clicks()[1]
+            again = click_after_a_long_look(studio, studio.place(x, y, size=(640, 480)))
+            assert (again & truth[1]).sum() > 0.6 * (again | truth[1]).sum()
             assert studio.problems == []
     finally:
         browser.close()
+
+
+def take_back_and_bring_back(studio: Studio, object_id: int) -> None:
+    """Each deed of the panel, its effect in the results: the object made last goes and comes as before."""
+    page = studio.page
+    page.keyboard.press(str(object_id))
+    whole = rle_to_mask(studio.until_object(object_id)["rle"])
+
+    def gone() -> bool:
+        return studio.object_result(object_id) is None
+
+    def as_before() -> bool:
+        found = studio.object_result(object_id)
+        mask = rle_to_mask(found["rle"]) if found else np.zeros_like(whole)
+        return bool((mask & whole).sum() > 0.8 * (mask | whole).sum())
+
+    for key, holds, what in (
+        ("Delete", gone, "removed"),
+        ("ControlOrMeta+z", as_before, "restored"),
+        ("ControlOrMeta+z", gone, "the click undone"),
+        ("ControlOrMeta+Shift+z", as_before, "the click done again"),
+    ):
+        page.locator("#overlay").focus()
+        page.keyboard.press(key)
+        studio.until(holds, what, 40)
+    row = page.locator("#objects li").filter(has=page.get_by_label(f"Name of object {object_id}"))
+    for deed, key in (("Remember this view", "pin"), ("Forget and start again from here", "restart")):
+        row.get_by_role("button", name=deed).click()
+        (sent,) = studio.until(lambda key=key: studio.sent(key), f"{key} was sent")
+        studio.until(lambda sent=sent: acknowledged(studio, sent), f"{key} was carried out", 40)
+        studio.until(as_before, f"{key}: the object goes on", 40)
+
+
+def acknowledged(studio: Studio, message: dict[str, Any]) -> bool:
+    told = [ack for ack in studio.received("ack") if ack["request_id"] == message["request_id"]]
+    return bool(told) and told[0]["rejected"] == []
+
+
+def click_after_a_long_look(studio: Studio, spot: tuple[float, float]) -> np.ndarray:
+    """A new object, clicked on a picture frozen for longer than frames are kept; its mask once it is here."""
+    page = studio.page
+    page.keyboard.press("n")
+    page.locator("#overlay").focus()
+    page.keyboard.press(" ")
+    studio.until_condition("frozen")
+    kept = studio.until(lambda: studio.sent("keep"), "the server is asked to keep the picture")[-1]
+    frozen_at = studio.newest_result()
+
+    def long_past() -> bool:
+        newest = studio.newest_result()
+        frames = newest["frame_index"] - frozen_at["frame_index"]
+        return bool(newest["pts"] > frozen_at["pts"] + 3 and frames > 20)
+
+    studio.until(long_past, "the frame is beyond the history", 120)
+    clicks = len(studio.sent("prompts"))
+    page.mouse.click(*spot)
+    (sent,) = studio.until(lambda: studio.sent("prompts")[clicks:], "the click was sent")
+    assert sent["rtp_timestamp"] == kept["rtp_timestamp"]
+    studio.until(lambda: acknowledged(studio, sent), "it was carried out", 40)
+    (ack,) = [ack for ack in studio.received("ack") if ack["request_id"] == sent["request_id"]]
+    assert ack["reanchored"] is False
+    page.keyboard.press(" ")
+    return rle_to_mask(studio.until_object(sent["prompts"][0]["object_id"])["rle"])
 
 
 def tinted(before: np.ndarray, after: np.ndarray, at: tuple[int, int]) -> bool:

@@ -241,7 +241,7 @@ def test_undo_and_redo(js: Evaluate) -> None:
       await history.undo();
       history.push(deed("dd"));
       history.push(deed("e"));
-      const found = [await history.undo(2), await history.undo(2)];
+      const found = await Promise.all([history.undo(2), history.undo(2)]);
       return [said, found, history.canUndo, history.canRedo];
     }"""
     said = ["-b", "-a", "+a", "-c", "-dd"]
