@@ -116,9 +116,10 @@ def test_reset_forgets_objects_and_not_the_picture(model: Model) -> None:
     assert_same(ours, theirs, ours.landed(ours.results[now].pending[0], now))
 
 
-def test_things_clicked_on_a_picture_of_five_seconds_ago_are_found() -> None:
+def test_things_clicked_on_a_picture_of_five_seconds_ago_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundled model on the built-in scene; half of the frames between are gone by then."""
-    fps, then, now, end = 15, 4, 79, 105
+    monkeypatch.setattr(history, "WAY", 15)
+    fps, then, now, end = 10, 3, 53, 70
     clip, model = SyntheticClip(320, 240, fps=fps), load_model("pico")
     clicks = [
         Points(i, (Point(x, y),), frame_index=then)

@@ -20,7 +20,7 @@ from stream.outputs.coco import coco
 from stream.wire import Message
 
 FRAGMENT = 1.0
-FULL = 150_000
+FULL = 600_000  # bytes: some fragments
 
 
 class Recorded:
