@@ -64,7 +64,7 @@ node_modules/.done: package-lock.json | setup-test
 	npm ci --silent --no-audit --no-fund && touch $@ || echo "npm ci failed: what needs it will say so" >&2
 
 test: setup-test node_modules/.done
-	$(BIN)/python -m pytest -q -n 3 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
 
 check: setup-test node_modules/.done
 	$(BIN)/ruff format --check $(CHECKED)

@@ -24,7 +24,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Three processes share the tests; of those that keep time, one room's run one after the other."""
+    """Two processes share the tests; of those that keep time, one room's run one after the other."""
     for item in items:
         room = item.path.relative_to(Path(__file__).parent).parts[0]
         item.add_marker(pytest.mark.xdist_group(str(item.path) if room == "engine" else room))

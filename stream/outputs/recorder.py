@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import av
 
@@ -21,6 +22,9 @@ from stream.outputs.film import FRAGMENTED, Film
 from stream.outputs.output import Shown
 from stream.timeline import RTP_RATE
 from stream.wire import Message
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +125,7 @@ class Recorder:
         self._parts += 1
         self._part_frames, self._start = 0, ticks
         name = part_name(self.stem.name, self._parts)
-        self._file = self.stem.with_name(name).open("wb", buffering=0)
+        self._file = _Whole(self.stem.with_name(name), "wb")
         self._film = Film(self._file, "mp4", FRAGMENTED, size)
 
     def _end_part(self) -> None:
@@ -147,6 +151,17 @@ class Recorder:
         self._done.set()
         if self._on_end is not None:
             self._on_end(self)
+
+
+class _Whole(io.FileIO):
+    """Writes all that it is given or raises: FFmpeg takes the short write of a full disk for a whole one."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        view = memoryview(data).cast("B")
+        left = view
+        while left:
+            left = left[super().write(left) :]
+        return len(view)
 
 
 def _with_rle(shown: Shown) -> list[Message]:

@@ -346,6 +346,10 @@ def test_a_view_is_remembered(live: Studio, server: Server) -> None:
 
 def test_a_picture_that_has_expired_is_said_and_the_newest_offered(live: Studio, server: Server) -> None:
     engine = server.worker.lanes[-1].engine
+    tool = live.page.locator("#freeze")
+    live.until(
+        lambda: tool.is_enabled() and tool.get_attribute("aria-pressed") == "false", "it can be frozen"
+    )
     live.page.keyboard.press(" ")
     live.until_condition("frozen")
     live.page.wait_for_timeout(200)  # nothing newer is on its way to the picture
