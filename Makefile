@@ -15,6 +15,8 @@ CLIP ?=
 BOX  ?=
 POINT ?=
 ARGS ?=
+# That share the tests; with 0 they run in pytest's own, slower, and nothing has to share the cores.
+PROCESSES ?= 2
 
 .PHONY: help setup setup-test test check format demo clicks bench soak run lock clean
 
@@ -64,7 +66,7 @@ node_modules/.done: package-lock.json | setup-test
 	npm ci --silent --no-audit --no-fund && touch $@ || echo "npm ci failed: what needs it will say so" >&2
 
 test: setup-test node_modules/.done
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: setup-test node_modules/.done
 	$(BIN)/ruff format --check $(CHECKED)

@@ -23,8 +23,19 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return Checkpoint(*tiny.write(tmp_path_factory.mktemp("tiny")))
 
 
+ROOMS = ("web", "signaling", "stream")  # whose tests keep time; the longest first
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the tests; of those that keep time, one room's run one after the other."""
+    """Two processes share the tests; of those that keep time, one room's run one after the other.
+
+    All others can go wherever there is time left, file by file, and so come last.
+    """
+    tests = Path(__file__).parent
+
+    def room(item: pytest.Item) -> str:
+        return item.path.relative_to(tests).parts[0]
+
     for item in items:
-        room = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(pytest.mark.xdist_group(str(item.path) if room == "engine" else room))
+        item.add_marker(pytest.mark.xdist_group(room(item) if room(item) in ROOMS else str(item.path)))
+    items.sort(key=lambda item: ROOMS.index(room(item)) if room(item) in ROOMS else len(ROOMS))

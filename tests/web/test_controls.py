@@ -17,7 +17,7 @@ from engine.types import Pin, Restart, Undo
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("clean")]
 
-KEPT = 10  # frames that the engine keeps by itself, where that matters
+KEPT = 45  # frames that the engine keeps by itself, where that matters
 MODES = ["overlay", "cutout", "blur", "mask", "plain"]
 
 
