@@ -36,10 +36,6 @@ class Held:
     memory: Memory
     seen: int
 
-    def aged(self, frame: int) -> Held:
-        """The same before `frame`, frames later."""
-        return Held(self.memory.aged(frame), self.seen)
-
     def lasting(self) -> Held:
         """What is left of it however late."""
         return Held(self.memory.lasting(), self.seen)
@@ -91,7 +87,7 @@ class History:
         return min(self.oldest, self._held.index) if self._held else self.oldest
 
     def tensors(self) -> Iterator[Tensor]:
-        for moment in (*([self._held] if self._held else []), *self._way, *self._moments):
+        for moment in (*self._way, *self._open):
             yield from moment.tensors()
 
     def keep(self, frame: Frame, features: Features, before: dict[int, Held], needed: int) -> None:
@@ -177,17 +173,21 @@ class History:
 
     def rewrite(self, serial: int, since: int, past: Mapping[int, Held]) -> None:
         """From frame `since` on one object remembered this and nothing else."""
-        since_then = self._moments[bisect_left(self._moments, since, key=lambda m: m.index) :]
-        held = [self._held] if self._held is not None and self._held.index >= since else []
-        for moment in (*held, *since_then):
-            moment.before.pop(serial, None)
-            if moment.index in past:
-                moment.before[serial] = past[moment.index]
+        for moment in self._open:
+            if moment.index >= since:
+                moment.before.pop(serial, None)
+                if moment.index in past:
+                    moment.before[serial] = past[moment.index]
 
     def forget_objects(self) -> None:
         """Keep the features alone."""
-        for moment in (*self._moments, *([self._held] if self._held else [])):
+        for moment in self._open:
             moment.before.clear()
+
+    @property
+    def _open(self) -> list[Moment]:
+        """What prompts may speak of; the frame that is held comes twice while it is not old."""
+        return [*([self._held] if self._held else []), *self._moments]
 
 
 def _since(moments: list[Moment], frame: int) -> Moment | None:

@@ -69,7 +69,7 @@ class Memory:
         added = replace(
             self, ring=(*self.ring, entry), pointers=(*self.pointers, (entry.frame, entry.pointer))
         )
-        return added.aged(entry.frame + 1)
+        return added._aged(entry.frame + 1)
 
     def condition(self, entry: Entry) -> Memory:
         """Add a prompted frame, or replace the memory of the newest frame by it.
@@ -84,7 +84,7 @@ class Memory:
             pointers=tuple(p for p in self.pointers if p[0] != entry.frame),
         )
         if len(bank) <= self.limits.bank:
-            return replace(kept, bank=tuple(bank)).aged(entry.frame + 1)
+            return replace(kept, bank=tuple(bank))._aged(entry.frame + 1)
         evicted = bank.pop(self._leaver(bank, entry))
         return replace(
             kept,
@@ -92,7 +92,7 @@ class Memory:
             ring=tuple(sorted((*kept.ring, evicted), key=lambda e: e.frame)),
             pointers=tuple(sorted((*kept.pointers, (evicted.frame, evicted.pointer)), key=lambda p: p[0])),
             overflowed=True,
-        ).aged(entry.frame + 1)
+        )._aged(entry.frame + 1)
 
     def drawn_up(self, by: int) -> Memory:
         """As if all tracked frames had been `by` frames later: where that many are left out before the next,
@@ -112,15 +112,17 @@ class Memory:
     def slots(self, frame: int) -> list[tuple[int, Tensor]]:
         """Spatial memories to read on `frame`, as (age, features); age 0 stands for a conditioning frame.
 
-        In upstream's token order, which matters to the last bit only.
+        In upstream's token order, which matters to the last bit only; without what is too old by then.
         """
-        bank = self._bank_in_order()
-        return [(0, e.features) for e in bank] + [(frame - e.frame, e.features) for e in self.ring]
+        tracked = [(frame - e.frame, e.features) for e in self.ring]
+        young = [slot for slot in tracked if slot[0] <= self.limits.spatial]
+        return [(0, e.features) for e in self._bank_in_order()] + young
 
     def reads(self, frame: int) -> list[tuple[int, Tensor]]:
-        """Object pointers to read on `frame`, as (age, pointer), in upstream's order."""
+        """Object pointers to read on `frame`, as (age, pointer), in upstream's order, likewise."""
         bank = [(frame - e.frame, e.pointer) for e in self._bank_in_order()]
-        return bank + [(frame - index, pointer) for index, pointer in reversed(self.pointers)]
+        tracked = [(frame - index, pointer) for index, pointer in reversed(self.pointers)]
+        return bank + [read for read in tracked if read[0] <= self.limits.pointers]
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor held; one that is held twice comes twice."""
@@ -140,7 +142,7 @@ class Memory:
         free = [i for i in range(oldest, len(bank)) if not bank[i].pinned and bank[i] is not newest]
         return free[0] if free else oldest
 
-    def aged(self, frame: int) -> Memory:
+    def _aged(self, frame: int) -> Memory:
         """Without what is too old to be read on `frame` and after it."""
         oldest_spatial, oldest_pointer = frame - self.limits.spatial, frame - self.limits.pointers
         return replace(

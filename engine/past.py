@@ -231,7 +231,7 @@ class Past:
             # The frames between are gone: what lasts of it begins at the first frame that matters.
             first = story.first(self._history.oldest)
             start = self._now if first is None else first
-            return Replay(object_id, story, start, start, held and held.aged(start), {}, waiting)
+            return Replay(object_id, story, start, start, held, {}, waiting)
         if old is None:
             return Replay(object_id, story, frame, frame, held, {}, waiting)
         if frame > old.next:

@@ -161,8 +161,7 @@ class Tracker:
     def begin(self, frame: Frame, features: Features) -> Step:
         """A lane for every object."""
         lanes = {
-            i: Lane(i, frame.index, features, t.memory.aged(frame.index), t.seen, t.story)
-            for i, t in self._tracks.items()
+            i: Lane(i, frame.index, features, t.memory, t.seen, t.story) for i, t in self._tracks.items()
         }
         return Step(frame, features, lanes, dict(self._replays), dict(self._gone))
 

@@ -13,20 +13,12 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from receiving import Count  # noqa: E402
 
 port, wanted = sys.argv[1], int(sys.argv[2])
-pictures = []
-
-
-def came(*_) -> None:
-    pictures.append(1)
-    if len(pictures) == wanted:
-        print(len(pictures), flush=True)
-        loop.quit()
-
-
 Gst.init(None)
 loop = GLib.MainLoop()
+count = Count(wanted, loop)
 server = GstRtspServer.RTSPServer(address="127.0.0.1", service=port)
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
@@ -34,9 +26,13 @@ factory.set_launch(
     "( rtph264depay name=depay0 ! h264parse ! identity name=count signal-handoffs=true "
     "! fakesink sync=false )"
 )
-factory.connect(
-    "media-configure", lambda _, media: media.get_element().get_by_name("count").connect("handoff", came)
-)
+
+
+def counted(_, media) -> None:
+    media.get_element().get_by_name("count").connect("handoff", count.came)
+
+
+factory.connect("media-configure", counted)
 server.get_mount_points().add_factory("/live/secret", factory)
 if not server.attach(None):
     sys.exit("cannot listen")

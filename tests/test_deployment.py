@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import aioice.turn
 import jsonschema
 import pytest
 import yaml
-from rtsp import free_port
+from turn_server import turn_server
 
 from signaling import serve
 from signaling.fal.command import add_arguments as add_keys
@@ -187,38 +186,14 @@ asker.close()
 
 
 async def test_coturn_takes_its_command_and_reaches_no_private_address(tmp_path: Path) -> None:
-    program = shutil.which("turnserver")
-    if program is None:
-        pytest.skip("no coturn here; .ci/system-packages installs it as root on Debian")
     given = read("compose.yaml")["services"]["coturn"]["command"]
     command = [filled(each, {"LIVEMASK_TURN_SECRET": KEY}) for each in given]
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        program, "-n", *command,
-        f"--listening-port={port}", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1",
-        "--no-tls", "--no-dtls",
-        f"--pidfile={tmp_path}/pid", f"--db={tmp_path}/db", "--log-file=stdout",
-        cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                except OSError:
-                    assert process.returncode is None, "it does not start"
-                    await asyncio.sleep(0.1)
-            username, password = credentials(KEY, 600, time.time())
-            for address in ("10.1.2.3", "127.0.0.1", "169.254.169.254", "192.168.1.1", "172.20.0.1"):
-                assert await permission(port, username, password, address) == 403
-            assert await permission(port, username, password, "198.51.100.7") is None
-    finally:
-        process.kill()
-        _, errors = await process.communicate()
-    assert b"nknown argument" not in errors
+    async with turn_server(tmp_path, *command) as server, asyncio.timeout(60):
+        username, password = credentials(KEY, 600, time.time())
+        for address in ("10.1.2.3", "127.0.0.1", "169.254.169.254", "192.168.1.1", "172.20.0.1"):
+            assert await permission(server.port, username, password, address) == 403
+        assert await permission(server.port, username, password, "198.51.100.7") is None
+    assert b"nknown argument" not in server.errors.read_bytes()
 
 
 async def permission(port: int, username: str, password: str, peer: str) -> int | None:

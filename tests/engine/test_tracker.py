@@ -150,6 +150,13 @@ def test_frames_may_be_far_apart_and_what_is_too_old_is_not_read(model: Model) -
     one, other = (each.step(late).objects[0] for each in (tracker, beside))
     assert one.score == other.score
     assert np.array_equal(one.mask, other.mask)
+    again = Points(1, (Point(0.5, 0.5),), frame_index=500)
+    shown = [each.preview([again]).objects[0].mask for each in (tracker, beside)]
+    assert np.array_equal(*shown)
+    after = [each.step(replace(FRAMES[3], index=501), [again]) for each in (tracker, beside)]
+    assert [result.rejected for result in after] == [(), ()]
+    landed = [each.step(replace(FRAMES[4], index=502)).objects[0].mask for each in (tracker, beside)]
+    assert np.array_equal(*landed)
 
 
 def test_a_step_that_fails_half_way_changes_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

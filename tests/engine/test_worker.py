@@ -123,31 +123,25 @@ def test_live_streams_go_before_background_ones_which_do_not_starve(
 def test_live_streams_go_before_other_work_which_does_not_starve(
     engine: Worker, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rounds_so_far(model: Model) -> int:
-        return len(gate.rounds)
-
     live, other = engine.open(), engine.open()
-    monkeypatch.setattr(requests, "BACKGROUND_WAIT_S", 60.0)
-    holding = live.submit(Frame(0, FRAMES[0].image))
-    assert gate.entered.wait(60)
-    piece = engine.call(rounds_so_far)
-    sooner = other.submit(Frame(1, FRAMES[0].image))
-    gate.open.set()
-    for future in (holding, sooner):
-        future.result(60)
-    assert piece.result(60) == 2, "after both"
 
+    def rounds_before_a_piece(frame: int) -> int:
+        """One that comes while a live step is under way, just before another."""
+        gate.open.clear()
+        gate.entered.clear()
+        holding = live.submit(Frame(frame, FRAMES[0].image))
+        assert gate.entered.wait(60)
+        piece = engine.call(lambda model: len(gate.rounds))
+        following = other.submit(Frame(frame + 1, FRAMES[0].image))
+        gate.open.set()
+        for future in (holding, following):
+            future.result(60)
+        return piece.result(60)
+
+    monkeypatch.setattr(requests, "BACKGROUND_WAIT_S", 60.0)
+    assert rounds_before_a_piece(0) == 2, "after both"
     monkeypatch.setattr(requests, "BACKGROUND_WAIT_S", 0.0)
-    gate.open.clear()
-    gate.entered.clear()
-    holding = live.submit(Frame(2, FRAMES[0].image))
-    assert gate.entered.wait(60)
-    piece = engine.call(rounds_so_far)
-    later = other.submit(Frame(3, FRAMES[0].image))
-    gate.open.set()
-    for future in (holding, later):
-        future.result(60)
-    assert piece.result(60) == 3, "before the last"
+    assert rounds_before_a_piece(2) == 3, "before the last"
 
 
 def test_a_failing_stream_touches_no_other(engine: Worker, gate: Gate) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aioice
-import pytest
-from rtsp import free_port
+from turn_server import turn_server
 
 from signaling.turn import credentials
 
@@ -21,31 +19,9 @@ SECRET = "a secret of both"
 @asynccontextmanager
 async def coturn(folder: Path) -> AsyncIterator[tuple[str, int]]:
     """A relay on this host that takes credentials made with SECRET."""
-    program = shutil.which("turnserver")
-    if program is None:
-        pytest.skip("no coturn here; .ci/system-packages installs it as root on Debian")
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        program, "-n", "--use-auth-secret", f"--static-auth-secret={SECRET}", "--realm=livemask",
-        f"--listening-port={port}", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1",
-        "--allow-loopback-peers",
-        "--no-tls", "--no-dtls", "--no-cli", f"--pidfile={folder}/pid", f"--db={folder}/db",
-        "--log-file=stdout",
-        cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                except OSError:
-                    await asyncio.sleep(0.1)
-        yield "127.0.0.1", port
-    finally:
-        process.kill()
-        await process.wait()
+    flags = ["--use-auth-secret", f"--static-auth-secret={SECRET}", "--realm=livemask", "--no-cli"]
+    async with turn_server(folder, *flags, "--allow-loopback-peers") as server:
+        yield server.host, server.port
 
 
 async def relayed(server: tuple[str, int], username: str, password: str) -> list[str]:

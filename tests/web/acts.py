@@ -33,6 +33,16 @@ def until_tinted(live: Studio) -> None:
     live.until(tinted, "the mask is in the picture")
 
 
+def fake_screen(live: Studio) -> None:
+    """Whatever is shared from now on is a canvas of 400 x 200."""
+    live.page.evaluate("""() => {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [400, 200];
+      setInterval(() => canvas.getContext("2d").fillRect(Math.random() * 400, 0, 9, 200), 50);
+      navigator.mediaDevices.getDisplayMedia = async () => canvas.captureStream(20);
+    }""")
+
+
 def server_state(live: Studio) -> dict[str, object]:
     return live.received("state")[-1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from acts import fake_screen
 from colour_server import Server
 from driver import GREEN_AT, Studio
 from playwright.sync_api import Browser
@@ -139,12 +140,7 @@ def test_without_a_secure_page_there_is_the_sample(studio: Studio) -> None:
 
 def test_another_source_goes_over_the_same_session(studio: Studio) -> None:
     studio.start_camera()
-    studio.page.evaluate("""() => {
-      const canvas = document.createElement("canvas");
-      [canvas.width, canvas.height] = [400, 200];
-      setInterval(() => canvas.getContext("2d").fillRect(Math.random() * 400, 0, 9, 200), 50);
-      navigator.mediaDevices.getDisplayMedia = async () => canvas.captureStream(20);
-    }""")
+    fake_screen(studio)
     studio.page.locator("details.section").first.locator("summary").click()
     studio.page.locator("#camera").select_option("screen")
     studio.until(lambda: studio.newest_result().get("width") == 400, "the screen is what the server sees")

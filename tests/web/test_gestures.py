@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from acts import add_green, click_green, server_state, until_tinted
+from acts import add_green, click_green, fake_screen, server_state, until_tinted
 from colour_server import Server
 from driver import GREEN_AT, Studio
 from scene import GREEN
@@ -131,12 +131,7 @@ def test_size_and_rate_are_chosen(live: Studio) -> None:
 
 
 def test_the_screen_is_shared_from_the_card(studio: Studio, server: Server) -> None:
-    studio.page.evaluate("""() => {
-      const canvas = document.createElement("canvas");
-      [canvas.width, canvas.height] = [400, 200];
-      setInterval(() => canvas.getContext("2d").fillRect(Math.random() * 400, 0, 9, 200), 50);
-      navigator.mediaDevices.getDisplayMedia = async () => canvas.captureStream(20);
-    }""")
+    fake_screen(studio)
     studio.page.click("#start-screen")
     studio.until_condition("live")
     studio.until(lambda: studio.newest_result().get("width") == 400, "the screen is what the server sees")
