@@ -20,7 +20,7 @@ const out = {};
 const connection = fal.realtime.connect("fal-ai/sam-3/video-rle", {
   throttleInterval: 0,
   tokenProvider: async () => (tokens++ === 0 ? "forged" : good()),
-  onResult: (result) => { out.frame = result.frame_index; },
+  onResult: (result) => { out.frame ??= result.frame_index; },
 });
 for (let i = 0; i < 100 && out.frame === undefined; i++) {
   connection.send({image_bytes: picture, prompts: [{x: 40, y: 50}]});
