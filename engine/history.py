@@ -53,7 +53,7 @@ class Moment:
     before: dict[int, Held]
 
     def tensors(self) -> Iterator[Tensor]:
-        yield from (self.features.top, *self.features.high)
+        yield from self.features.tensors()
         for held in self.before.values():
             yield from held.memory.tensors()
 
@@ -208,6 +208,9 @@ def _passed(moment: Moment) -> Moment:
 
 def _own(features: Features) -> Features:
     """Without the rest of the batch that they were a part of."""
-    maps = (features.top, *features.high)
-    top, *high = (m if m.untyped_storage().nbytes() == m.nbytes else m.clone() for m in maps)
-    return Features(top, tuple(high))
+    top, *high = (_alone(m) for m in (features.top, *features.high))
+    return Features(top, tuple(high), None if features.edges is None else _alone(features.edges))
+
+
+def _alone(part: Tensor) -> Tensor:
+    return part if part.untyped_storage().nbytes() == part.nbytes else part.clone()

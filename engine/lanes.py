@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from engine import correlation, filters
+from engine.correlation import CorrelationFilter
 from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint
-from engine.stages import Decoded, Features, Stages
+from engine.stages import Clicks, Decoded, Features, Stages
 from engine.story import Story
 from engine.types import EngineError, Frame, Prompt
 
@@ -40,6 +43,8 @@ class Lane:
         conditioned: [1, C, H, W] features that the decoder reads; kept so that clicks can be added.
         decoded: the newest answer, None before there is one.
         seen: the last frame the object was visible on.
+        filter: the memory's, moved to where the object is on this frame,
+        clear: and how clear that was, 0 where it could not be told.
         points: clicks on this frame so far.
         prompted: this frame becomes a conditioning frame,
         pinned: and one that the bank lets go of last.
@@ -54,6 +59,8 @@ class Lane:
     story: Story
     conditioned: torch.Tensor | None = None
     decoded: Decoded | None = None
+    filter: CorrelationFilter | None = None
+    clear: float = 0.0
     points: tuple[LabelledPoint, ...] = ()
     prompted: bool = False
     pinned: bool = False
@@ -151,33 +158,56 @@ def seen(lanes: Sequence[Lane]) -> set[int]:
 
 
 def track(stages: Stages, lanes: Sequence[Lane]) -> None:
-    """Recall and decode: fills `conditioned` and `decoded` of lanes that have a memory."""
+    """Locate, recall and decode: fills `conditioned` and `decoded` of lanes that have a memory.
+
+    What a filter has found the network looks for there; where that is doubtful, only what it sees unasked.
+    """
+    filters.locate(lanes)
     for batch in _batches(lanes, _shape):
         features = [lane.features for lane in batch]
         conditioned = stages.recall(features, [lane.memory for lane in batch], [lane.frame for lane in batch])
-        decoded = stages.decode(conditioned, features)
         for index, lane in enumerate(batch):
             lane.conditioned = conditioned[index : index + 1]
-            lane.decoded = decoded.lane(index)
+    for batch in _batches([lane for lane in lanes if lane.clear < correlation.SURE], _any):
+        _decode(stages, batch)
+        for lane in batch:
+            if lane.clear and float(lane.answer.score) <= 0:
+                lane.clear = 0.0
+    for batch in _batches([lane for lane in lanes if lane.clear], _any):
+        places = [lane.filter.box for lane in batch if lane.filter is not None]
+        _decode(stages, batch, *stages.boxed(torch.stack(places)))
+
+
+def _decode(
+    stages: Stages, lanes: Sequence[Lane], clicks: Clicks | None = None, prior: Tensor | None = None
+) -> None:
+    conditioned = [lane.conditioned for lane in lanes if lane.conditioned is not None]
+    decoded = stages.decode(torch.cat(conditioned), [lane.features for lane in lanes], clicks, prior)
+    for index, lane in enumerate(lanes):
+        lane.decoded = decoded.lane(index)
 
 
 def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
     """Encode what each lane's object looks like into its memory, by `id` of the lane."""
     memories: dict[int, Memory] = {}
+    known = filters.learn(lanes, seen(lanes))
     for batch in _batches(lanes, lambda lane: (int(lane.prompted),)):
         decoded = Decoded.batch([lane.answer for lane in batch])
         spatial = stages.remember([lane.features for lane in batch], decoded, batch[0].prompted)
         for lane, features in zip(batch, spatial, strict=True):
             entry = Entry(lane.frame, features, lane.answer.pointer[0].clone(), lane.pinned)
-            memories[id(lane)] = (
-                lane.memory.condition(entry) if lane.prompted else lane.memory.remember(entry)
-            )
+            memory = replace(lane.memory, filter=known.get(id(lane)))
+            memories[id(lane)] = memory.condition(entry) if lane.prompted else memory.remember(entry)
     return memories
 
 
 def _shape(lane: Lane) -> tuple[int, ...]:
     """How much there is to read; only lanes of equal shape make a batch. First lanes have nothing to read."""
     return len(lane.memory.slots(lane.frame)), len(lane.memory.reads(lane.frame))
+
+
+def _any(_: Lane) -> tuple[int, ...]:
+    return ()
 
 
 def _batches(lanes: Sequence[Lane], key: Callable[[Lane], tuple[int, ...]]) -> Iterator[list[Lane]]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from engine.correlation import CorrelationFilter
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
@@ -56,13 +58,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
-    """All tuples ascend by frame. `overflowed`: some prompted frame had to leave the bank."""
+    """All tuples ascend by frame.
+
+    Attributes:
+        overflowed: some prompted frame had to leave the bank.
+        filter: what tells where the object is, for presets with; None while there is nothing to follow.
+    """
 
     limits: Limits
     bank: tuple[Entry, ...] = ()
     ring: tuple[Entry, ...] = ()
     pointers: tuple[tuple[int, Tensor], ...] = ()
     overflowed: bool = False
+    filter: CorrelationFilter | None = None
 
     def remember(self, entry: Entry) -> Memory:
         """Add a tracked frame, newer than all before; what is now too old to be read again is let go."""
@@ -107,7 +115,7 @@ class Memory:
 
     def lasting(self) -> Memory:
         """What stays however much time passes: the prompted frames."""
-        return replace(self, ring=(), pointers=())
+        return replace(self, ring=(), pointers=(), filter=None)
 
     def slots(self, frame: int) -> list[tuple[int, Tensor]]:
         """Spatial memories to read on `frame`, as (age, features); age 0 stands for a conditioning frame.
@@ -131,6 +139,8 @@ class Memory:
             yield entry.pointer
         for _, pointer in self.pointers:
             yield pointer
+        if self.filter is not None:
+            yield from self.filter.tensors()
 
     def _bank_in_order(self) -> tuple[Entry, ...]:
         """As inserted; newest first once upstream would have had to select (`select_closest_cond_frames`)."""

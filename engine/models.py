@@ -34,6 +34,7 @@ class Preset:
         image_sizes: input sides in pixels the weights may be run at, the default first; empty for local
             weights, which run at any that the network takes.
         dense_prompts: clicks and boxes are also given drawn, as a mask prompt (`engine.dense`).
+        correlation_filter: a filter for each object tells the network where to look (`engine.correlation`).
         fill_hole_area: background holes of at most this many low-resolution pixels are filled; 0 for none.
         parameters: rounded count, for people.
     """
@@ -44,6 +45,7 @@ class Preset:
     hub_id: str | None = None
     image_sizes: tuple[int, ...] = ()
     dense_prompts: bool = False
+    correlation_filter: bool = False
     fill_hole_area: int = 8
     parameters: str = ""
 
@@ -62,7 +64,14 @@ def _meta(name: str, config: str, hub_name: str, parameters: str) -> Preset:
 MODELS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("pico", "pico.safetensors", image_sizes=(256,), dense_prompts=True, parameters="4 M"),
+        Preset(
+            "pico",
+            "pico.safetensors",
+            image_sizes=(256,),
+            dense_prompts=True,
+            correlation_filter=True,
+            parameters="4 M",
+        ),
         _meta("tiny", "t", "tiny", "39 M"),
         _meta("small", "s", "small", "46 M"),
         _meta("base-plus", "b+", "base-plus", "81 M"),

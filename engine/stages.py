@@ -6,7 +6,7 @@ no prompt of a person and no id. A lane is one object on one frame; all lanes of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from engine.attention import attend, to_lanes
+from engine.correlation import edges
+from engine.dense import dense_prompt
 from engine.holes import fill_holes
 from engine.memory import Memory
 
@@ -34,10 +36,15 @@ class Features:
         top: [1, hidden_dim, S/16, S/16].
         high: the decoder's high-resolution maps, [1, hidden_dim / 8, S/4, S/4] and
             [1, hidden_dim / 4, S/8, S/8]; empty for networks without.
+        edges: what correlation filters see of the picture, for presets with; `engine.correlation`.
     """
 
     top: Tensor
     high: tuple[Tensor, ...]
+    edges: Tensor | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield from (self.top, *self.high, *(() if self.edges is None else (self.edges,)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +78,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clicks:
-    """Points in the network's pixels: coords float32 [1, P, 2], labels int32 [1, P] (SAM's labels)."""
+    """Points in the network's pixels: coords float32 [B, P, 2], labels int32 [B, P] (SAM's labels)."""
 
     coords: Tensor
     labels: Tensor
@@ -83,6 +90,7 @@ class Stages:
     def __init__(self, model: Model) -> None:
         self._net = net = model.net
         self._fill_area = model.preset.fill_hole_area
+        self._filtered = model.preset.correlation_filter
         self.grid = model.image_size // net.backbone_stride
         probe = torch.zeros(1, 1, self.grid, self.grid, device=model.device)
         # Row by row, [1, HW, hidden_dim] and [1, HW, mem_dim].
@@ -105,10 +113,13 @@ class Stages:
         for batch in images[:, None] if images.device.type == "cpu" else (images,):
             levels = net.forward_image(batch)["backbone_fpn"][-net.num_feature_levels :]
             encoded += [
-                Features(levels[-1][n : n + 1], tuple(level[n : n + 1] for level in levels[:-1]))
-                for n in range(batch.shape[0])
+                Features(levels[-1][n : n + 1], tuple(level[n : n + 1] for level in levels[:-1]), seen)
+                for n, seen in enumerate(self._edges(batch))
             ]
         return encoded
+
+    def _edges(self, images: Tensor) -> list[Tensor] | list[None]:
+        return list(edges(images)[:, None]) if self._filtered else [None] * len(images)
 
     def unremembered(self, features: Features) -> Tensor:
         """[1, C, H, W] for an object that is seen for the first time: no memory to read."""
@@ -164,7 +175,7 @@ class Stages:
 
         Args:
             conditioned: [B, C, H, W] of `recall` or `unremembered`.
-            clicks: of a prompted lane (B is 1).
+            clicks: of each lane.
             prior: [B, 1, S/4, S/4] logits given as a mask prompt.
             first: the lane has no memory yet.
         """
@@ -188,6 +199,19 @@ class Stages:
         if net.pred_obj_scores:
             logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
         return Decoded(logits, self._filled(logits), self._pointer(token, score), score)
+
+    def boxed(self, boxes: Tensor) -> tuple[Clicks, Tensor]:
+        """One box for each lane as a prompt for `decode`: its corners, and drawn (`engine.dense`).
+
+        Args:
+            boxes: float32 [B, 4], centre and size in 0..1.
+        """
+        net = self._net
+        centre, half = boxes[:, :2], boxes[:, 2:] / 2
+        corners = torch.stack((centre - half, centre + half), dim=1).clamp(0, 1)
+        labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)
+        drawn = dense_prompt(corners, labels, net.sam_prompt_encoder.mask_input_size[0])
+        return Clicks(corners * net.image_size, labels), drawn
 
     def propose(self, features: Features, clicks: Clicks, prior: Tensor | None) -> tuple[Tensor, Tensor]:
         """All masks that the decoder offers for each of N clicks (`SAM2ImagePredictor._predict`).

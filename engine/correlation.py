@@ -1,0 +1,295 @@
+"""Where an object went since the last picture, and by how much it grew: a discriminative correlation filter.
+
+A network as small as `pico` reads a box well and loses a thing to whatever touches it; a correlation filter
+keeps hold of a thing's rigid look and knows no outline. So the filter says where to look, as a box prompt,
+and the network says what is the object there (docs/pico.md has what each reaches alone).
+
+The filter is MOSSE (Bolme et al., CVPR 2010) over many channels as in DSST (Danelljan et al., BMVC 2014):
+gradient directions and colours of a window around the object, learnt in closed form in the Fourier domain,
+forgetting slowly, and of the object more than of what is around it (as Lukezic et al., CVPR 2017, with the
+network's mask in place of a colour model). Where its answer is faint the object is hidden or gone; after
+that it is looked for in the whole picture.
+
+Knows pictures, boxes and masks; knows no network and no prompt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+DIRECTIONS = 8  # of gradients
+COARSE, CELL = 2, 2  # pixels that are one before gradients are taken; of those, how many share a histogram
+COLOUR = 0.3  # weight of the colours, which have unit variance, beside gradients of norm 1
+SIDE = 32  # samples of a window each way
+CONTEXT = 2.0  # mean sides of the box that a window is wider than it
+SPREAD = 0.1  # of the wanted answer, in sides of the box
+RIDGE = 0.01  # of the mean power
+RATE = 0.02  # of learning, per frame
+# What lies outside the mask and its margin, in samples, counts this much in learning: with all of it a filter
+# clings to a still background that an object moves over, with none it has less to tell the object by.
+OUTSIDE, MARGIN = 0.5, 2
+SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.98, 0.6  # tried; handicap; how far to follow the best
+NUDGE, AGREE = 0.15, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
+# Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; below the second the
+# network has to see it by itself too; above the last it is found after a search.
+FAINT, SURE, CLEAR = 0.2, 0.5, 0.3
+LOST = 2  # faint frames in a row after which the whole picture is searched
+STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
+LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrelationFilter:
+    """What is known of one object's look and place. Immutable, so a snapshot is a reference.
+
+    Attributes:
+        box: float32 [4], centre x and y, width and height in 0..1 of the picture.
+        numerator: complex64 [C, SIDE, SIDE / 2 + 1], and
+        denominator: float32 [SIDE, SIDE / 2 + 1], of the filter in the Fourier domain.
+        mean, spread: float32 [C, 1, 1], of the channels when it began.
+        lost: frames in a row on which it was not found.
+    """
+
+    box: Tensor
+    numerator: Tensor
+    denominator: Tensor
+    mean: Tensor
+    spread: Tensor
+    lost: int = 0
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.box, self.numerator, self.denominator, self.mean, self.spread
+
+    def missed(self) -> CorrelationFilter:
+        """One more frame on which it was not found."""
+        return replace(self, lost=self.lost + 1)
+
+
+def edges(images: Tensor) -> Tensor:
+    """What filters see of pictures: gradient directions (Dalal and Triggs, CVPR 2005, signed) and colours.
+
+    Args:
+        images: [N, 3, S, S], channels of zero mean and unit variance.
+
+    Returns:
+        float16 [N, DIRECTIONS + 3, S / 4, S / 4].
+    """
+    images = F.avg_pool2d(images.float(), COARSE)
+    grey = images.mean(dim=1, keepdim=True)
+    dx = F.pad(grey[..., 2:] - grey[..., :-2], (1, 1, 0, 0))
+    dy = F.pad(grey[..., 2:, :] - grey[..., :-2, :], (0, 0, 1, 1))
+    strength = torch.hypot(dx, dy).clamp(min=1e-6)
+    angles = torch.arange(DIRECTIONS // 2, device=images.device) * (2 * math.pi / DIRECTIONS)
+    along = dx * angles.cos().view(1, -1, 1, 1) + dy * angles.sin().view(1, -1, 1, 1)
+    # strength * max(cos, 0)^4 for each direction; the opposite one has the same cosine, negative
+    along = torch.cat((along, -along), dim=1).clamp(min=0).square().square() / strength**3
+    cells = F.avg_pool2d(along, CELL)
+    norm = F.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1).sqrt() + 0.1
+    colours = F.avg_pool2d(images, CELL) * COLOUR
+    return torch.cat(((cells / norm).clamp(max=1), colours), dim=1).half()
+
+
+def begin(seen: Tensor, box: Tensor, mask: Tensor) -> CorrelationFilter | None:
+    """Learn the look of an object from one picture; None when the box is too small to hold on to.
+
+    Args:
+        seen: [1, C, H, W] of `edges`.
+        box: float32 [4], centre and size in 0..1.
+        mask: float32 [1, 1, h, w], 0..1, of the object in the picture.
+    """
+    if float(box[2:].min()) < LEAST_BOX:
+        return None
+    window = _windows(seen, box[None])[0]
+    mean = window.mean(dim=(1, 2), keepdim=True)
+    spread = window.std(dim=(1, 2), keepdim=True) + 1e-3
+    blank = CorrelationFilter(box, window.new_zeros(()), window.new_zeros(()), mean, spread)
+    numerator, denominator = _lesson([blank], window[None], [mask])
+    return replace(blank, numerator=numerator[0], denominator=denominator[0])
+
+
+def learn(
+    filters: Sequence[CorrelationFilter],
+    seen: Sequence[Tensor],
+    boxes: Sequence[Tensor],
+    masks: Sequence[Tensor],
+) -> list[CorrelationFilter]:
+    """Take in how each object looks where it was found, a little; and where its outline is, while they agree.
+
+    Args:
+        boxes, masks: of each object in its picture, as for `begin`.
+    """
+    placed = [replace(f, box=_nudged(f.box, box)) for f, box in zip(filters, boxes, strict=True)]
+    numerators, denominators = _lesson(placed, _each(_boxes(placed), seen), masks)
+    return [
+        replace(
+            f,
+            numerator=torch.lerp(f.numerator, n, RATE),
+            denominator=torch.lerp(f.denominator, d, RATE),
+            lost=0,
+        )
+        for f, n, d in zip(placed, numerators, denominators, strict=True)
+    ]
+
+
+def locate(
+    filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], frames: Sequence[int]
+) -> tuple[list[CorrelationFilter], list[float]]:
+    """Move each filter to where its object is on a new picture.
+
+    Args:
+        seen: [1, C, H, W] of `edges` for each filter's stream.
+        frames: number of each picture; who is lost is looked for at other places in the next.
+
+    Returns:
+        the filters, moved where they found their objects, and how clear each answer was; 0 where it was
+        too faint.
+    """
+    near = [k for k, f in enumerate(filters) if f.lost < LOST]
+    moved, clear = list(filters), [0.0] * len(filters)
+    if near:
+        boxes, peaks = _best([filters[k] for k in near], [seen[k] for k in near])
+        for k, box, peak in zip(near, boxes, peaks.tolist(), strict=True):
+            if peak >= FAINT:
+                moved[k], clear[k] = replace(filters[k], box=box), peak
+    for k in set(range(len(filters))) - set(near):
+        box, peak = _search(filters[k], seen[k], frames[k])
+        if peak >= CLEAR:
+            moved[k], clear[k] = replace(filters[k], box=box), peak
+    return moved, clear
+
+
+def _best(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Boxes [n, 4] where the answers are greatest, near the old ones and at several sizes, and peaks [n]."""
+    start = _boxes(filters)
+    tried = torch.cat([torch.cat((start[:, :2], start[:, 2:] * scale), dim=1) for scale in SCALES])
+    times = len(SCALES)
+    centres, peaks = _answer([*filters] * times, tried, _each(tried, [*seen] * times))
+    scales = peaks.new_tensor(SCALES)
+    handicap = torch.where(scales == 1, 1.0, OTHER_SCALE)
+    best = (peaks.view(times, -1) * handicap[:, None]).argmax(dim=0)
+    chosen = best * len(filters) + torch.arange(len(filters), device=best.device)
+    growth = 1 + (scales[best] - 1) * SCALE_STEP
+    boxes = torch.cat((centres[chosen].clamp(0, 1), start[:, 2:] * growth[:, None]), dim=1)
+    return boxes, peaks[chosen]
+
+
+def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, float]:
+    """The best place in the whole picture, at the size last known."""
+    size = one.box[2:]
+    step = [max(STEP, float(s) / 2) for s in _window_sides(one.box[None])[0]]
+    shift = (frame % PHASES) / PHASES
+    columns, rows = (torch.arange(shift * s, 1, s, device=size.device) for s in step)
+    places = torch.cartesian_prod(columns, rows)
+    boxes = torch.cat((places, size.expand(len(places), 2)), dim=1)
+    boxes = torch.cat((one.box[None], boxes))
+    centres, peaks = _answer([one] * len(boxes), boxes, _windows(seen, boxes))
+    best = int(peaks.argmax())
+    there = replace(one, box=torch.cat((centres[best].clamp(0, 1), size)))
+    (box,), (peak,) = _best([there], [seen])
+    return box, float(peak)
+
+
+def _nudged(box: Tensor, outline: Tensor) -> Tensor:
+    low = torch.maximum(box[:2] - box[2:] / 2, outline[:2] - outline[2:] / 2)
+    high = torch.minimum(box[:2] + box[2:] / 2, outline[:2] + outline[2:] / 2)
+    shared = (high - low).clamp(min=0).prod()
+    agree = shared > AGREE * (box[2:].prod() + outline[2:].prod() - shared)
+    return torch.lerp(box, outline, NUDGE * agree.float())
+
+
+def _boxes(filters: Sequence[CorrelationFilter]) -> Tensor:
+    return torch.stack([f.box for f in filters])
+
+
+def _each(boxes: Tensor, seen: Sequence[Tensor]) -> Tensor:
+    """The window around each box [n, 4] in its picture, [n, C, SIDE, SIDE]; one picture's are cut at once."""
+    lanes: dict[int, list[int]] = {}
+    for k, picture in enumerate(seen):
+        lanes.setdefault(id(picture), []).append(k)
+    order = [k for ks in lanes.values() for k in ks]
+    windows = torch.cat([_windows(seen[ks[0]], boxes[ks]) for ks in lanes.values()])
+    return windows[torch.tensor(order, device=boxes.device).argsort()]
+
+
+def _window_sides(boxes: Tensor) -> Tensor:
+    """[n, 2] for boxes [n, 4]."""
+    size = boxes[:, 2:]
+    return size + CONTEXT * size.prod(dim=1, keepdim=True).sqrt()
+
+
+def _windows(seen: Tensor, boxes: Tensor) -> Tensor:
+    """What is around each box [n, 4] of one picture [1, C, H, W], as [n, C, SIDE, SIDE]."""
+    x, y = _samples(boxes)
+    grid = torch.stack((x[:, None].expand(-1, SIDE, -1), y[:, :, None].expand(-1, -1, SIDE)), dim=-1)
+    cut = F.grid_sample(
+        seen.float(), grid.reshape(1, -1, SIDE, 2) * 2 - 1, padding_mode="border", align_corners=False
+    )
+    return cut.view(cut.shape[1], len(boxes), SIDE, SIDE).transpose(0, 1)
+
+
+def _samples(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the samples of the windows are, x and y [n, SIDE]."""
+    places = (torch.arange(SIDE, device=boxes.device) + 0.5) / SIDE - 0.5
+    sides = _window_sides(boxes)
+    return boxes[:, 0, None] + places * sides[:, 0, None], boxes[:, 1, None] + places * sides[:, 1, None]
+
+
+def _inside(boxes: Tensor) -> Tensor:
+    """[n, 1, SIDE, SIDE], 1 where a window is in the picture: what is beyond its edge says nothing."""
+    x, y = ((v >= 0) & (v <= 1) for v in _samples(boxes))
+    return (y[:, None, :, None] & x[:, None, None, :]).float()
+
+
+def _spectrum(filters: Sequence[CorrelationFilter], windows: Tensor, weight: Tensor) -> Tensor:
+    mean, spread = torch.stack([f.mean for f in filters]), torch.stack([f.spread for f in filters])
+    fade = torch.hann_window(SIDE, periodic=False, device=windows.device)
+    out: Tensor = torch.fft.rfft2((windows - mean) / spread * (fade[:, None] * fade) * weight)
+    return out
+
+
+def _lesson(
+    filters: Sequence[CorrelationFilter], windows: Tensor, masks: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Numerators and denominators of the filters that answer to these windows with a peak in the middle."""
+    boxes = _boxes(filters)
+    drawn = torch.cat([_windows(mask, box[None]) for mask, box in zip(masks, boxes, strict=True)])
+    near = F.max_pool2d(drawn, 2 * MARGIN + 1, 1, MARGIN)
+    x = _spectrum(filters, windows, _inside(boxes) * (OUTSIDE + (1 - OUTSIDE) * near))
+    sigma = (SPREAD * SIDE * boxes[:, 2:] / _window_sides(boxes)).clamp(min=0.6)  # [n, xy] in samples
+    offset = torch.fft.fftfreq(SIDE, 1 / SIDE, device=windows.device)
+    wanted = torch.exp(-0.5 * (offset / sigma[..., None]).square())  # [n, xy, SIDE]
+    y = torch.fft.rfft2(wanted[:, 1, :, None] * wanted[:, 0, None, :])
+    return y.conj()[:, None] * x, x.abs().square().sum(dim=1)
+
+
+def _answer(filters: Sequence[CorrelationFilter], boxes: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in the windows around `boxes` the answer is greatest, [n, 2] in 0..1, and how great, [n]."""
+    numerator = torch.stack([f.numerator for f in filters])
+    power = torch.stack([f.denominator for f in filters])
+    ridge = RIDGE * power.mean(dim=(1, 2), keepdim=True)
+    spectrum = (numerator.conj() * _spectrum(filters, windows, _inside(boxes))).sum(dim=1) / (power + ridge)
+    answer = torch.fft.irfft2(spectrum, s=(SIDE, SIDE))
+    peaks, places = answer.flatten(1).max(dim=1)
+    lanes = torch.arange(len(places), device=places.device)
+    row, column = places // SIDE, places % SIDE
+    across = [answer[lanes, row, (column + d) % SIDE] for d in (-1, 0, 1)]
+    down = [answer[lanes, (row + d) % SIDE, column] for d in (-1, 0, 1)]
+    offset = torch.stack((_signed(column) + _between(*across), _signed(row) + _between(*down)), dim=1)
+    return boxes[:, :2] + offset / SIDE * _window_sides(boxes), peaks
+
+
+def _signed(place: Tensor) -> Tensor:
+    """Samples from the middle; the second half of a period lies before it."""
+    return (place + SIDE // 2) % SIDE - SIDE // 2
+
+
+def _between(before: Tensor, peak: Tensor, after: Tensor) -> Tensor:
+    """Where between the samples a parabola through three of them has its top, -0.5..0.5."""
+    bend = before - 2 * peak + after
+    return torch.where(bend < 0, 0.5 * (before - after) / bend.clamp(max=-1e-9), 0.0).clamp(-0.5, 0.5)

@@ -1,0 +1,126 @@
+"""The correlation filter: it follows what it has learnt, says when it cannot, and finds it again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine import correlation
+from engine.correlation import CorrelationFilter
+
+SIZE = 256
+
+
+def noise(seed: int, size: int, grain: int) -> Tensor:
+    """A texture [3, size, size] of zero mean and about unit variance."""
+    small = torch.randn(1, 3, size // grain, size // grain, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(small, size=(size, size), mode="bicubic")[0]
+
+
+WALL, THING, OTHER = noise(1, SIZE, 16) * 0.2, noise(2, 64, 4), noise(3, 64, 4)
+
+
+def picture(x: float, y: float, side: int = 48, thing: Tensor | None = THING) -> Tensor:
+    """[1, C, h, w] of `edges`: a square thing of `side` pixels with its middle at x, y in pixels."""
+    image = WALL.clone()
+    if thing is not None:
+        left, top = round(x - side / 2), round(y - side / 2)
+        image[:, top : top + side, left : left + side] = F.interpolate(thing[None], size=(side, side))[0]
+    return correlation.edges(image[None])
+
+
+def box(x: float, y: float, side: float = 48) -> Tensor:
+    return torch.tensor([x, y, side, side]) / SIZE
+
+
+def mask(x: float, y: float, side: float = 48) -> Tensor:
+    drawn = torch.zeros(1, 1, 64, 64)
+    low, high = [round((v - side / 2) / 4) for v in (x, y)], [round((v + side / 2) / 4) for v in (x, y)]
+    drawn[..., low[1] : high[1], low[0] : high[0]] = 1
+    return drawn
+
+
+def started(x: float = 100, y: float = 120) -> CorrelationFilter:
+    first = correlation.begin(picture(x, y), box(x, y), mask(x, y))
+    assert first is not None
+    return first
+
+
+def middle(one: CorrelationFilter) -> tuple[float, float]:
+    x, y = (one.box[:2] * SIZE).tolist()
+    return x, y
+
+
+def test_it_goes_where_the_thing_goes_over_a_still_wall() -> None:
+    one = started()
+    for step in range(1, 25):
+        x, y = 100 + 4 * step, 120 + 2 * step
+        (one,), (clear,) = correlation.locate([one], [picture(x, y)], [step])
+        assert clear > correlation.SURE
+        assert middle(one) == pytest.approx((x, y), abs=2)
+        (one,) = correlation.learn([one], [picture(x, y)], [box(x, y)], [mask(x, y)])
+    assert (one.box[2:] * SIZE).tolist() == pytest.approx([48, 48], abs=4)
+
+
+def test_it_grows_with_the_thing() -> None:
+    one = started()
+    for step in range(1, 31):
+        side = 48 + 2 * (step // 2)
+        (one,), _ = correlation.locate([one], [picture(100, 120, side)], [step])
+        (one,) = correlation.learn(
+            [one], [picture(100, 120, side)], [box(100, 120, side)], [mask(100, 120, side)]
+        )
+    assert (one.box[2:] * SIZE).tolist() == pytest.approx([78, 78], rel=0.15)
+
+
+def test_it_follows_the_outline_while_they_agree_and_no_other() -> None:
+    near, far = box(106, 120), box(200, 60)
+    (one,) = correlation.learn([started()], [picture(100, 120)], [near], [mask(106, 120)])
+    assert middle(one)[0] == pytest.approx(100 + 6 * correlation.NUDGE, abs=0.01)
+    (other,) = correlation.learn([started()], [picture(100, 120)], [far], [mask(200, 60)])
+    assert middle(other) == (100, 120)
+
+
+@pytest.mark.parametrize("instead", [None, OTHER], ids=["gone", "another thing"])
+def test_what_is_not_there_is_never_sure(instead: Tensor | None) -> None:
+    """Then the network is asked what it sees by itself."""
+    one = started()
+    for frame in range(8):
+        (moved,), (clear,) = correlation.locate([one], [picture(100, 120, thing=instead)], [frame])
+        assert clear < correlation.SURE
+        assert clear or moved is one
+        one = one.missed()
+    assert one.lost == 8
+
+
+def test_what_comes_back_elsewhere_is_found_within_a_few_frames() -> None:
+    one = started(60, 60)
+    for _ in range(correlation.LOST):
+        one = one.missed()
+    for frame in range(correlation.PHASES):
+        (there,), (clear,) = correlation.locate([one], [picture(190, 200)], [frame])
+        if clear:
+            break
+    assert clear >= correlation.CLEAR
+    assert middle(there) == pytest.approx((190, 200), abs=2)
+
+
+def test_a_batch_over_several_pictures_is_each_by_itself() -> None:
+    filters = [started(), started(150, 150), started(60, 180), started().missed().missed().missed()]
+    here, there = picture(104, 122), picture(152, 147)
+    seen = [here, there, here, there]
+    moved, clear = correlation.locate(filters, seen, [3, 3, 3, 3])
+    taught = correlation.learn(moved, seen, [f.box for f in moved], [mask(100, 120)] * 4)
+    for k, one in enumerate(filters):
+        (alone,), (alone_clear,) = correlation.locate([one], [seen[k]], [3])
+        assert clear[k] == pytest.approx(alone_clear, abs=1e-4)
+        torch.testing.assert_close(moved[k].box, alone.box)
+        (alone,) = correlation.learn([alone], [seen[k]], [alone.box], [mask(100, 120)])
+        torch.testing.assert_close(taught[k].numerator, alone.numerator)
+        torch.testing.assert_close(taught[k].denominator, alone.denominator)
+
+
+def test_a_dot_is_nothing_to_hold_on_to() -> None:
+    assert correlation.begin(picture(100, 120), box(100, 120, 0.5), mask(100, 120)) is None
