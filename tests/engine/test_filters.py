@@ -1,0 +1,103 @@
+"""Correlation filters on the tracker's way: begun, taught, replayed, counted and let go of as memory is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from official import small_model, small_net
+
+from engine.correlation import CorrelationFilter
+from engine.models import Model, load_model
+from engine.synthetic import SyntheticClip
+from engine.tracker import Tracker
+from engine.types import Frame, MaskSet, Point, Points, Prompt
+
+FPS = 15
+
+
+@pytest.fixture(scope="module")
+def pico() -> Model:
+    return load_model("pico")
+
+
+@pytest.fixture(scope="module")
+def clip() -> SyntheticClip:
+    return SyntheticClip(320, 240, fps=FPS)
+
+
+def click(clip: SyntheticClip, object_id: int, frame: int | None = None) -> Points:
+    _, x, y = clip.clicks()[object_id]
+    return Points(object_id, (Point(x, y),), frame_index=frame)
+
+
+def play(tracker: Tracker, clip: SyntheticClip, start: int, stop: int, *prompts: Prompt) -> Iterator[MaskSet]:
+    for t in range(start, stop):
+        yield tracker.step(Frame(t, clip.frame(t)[0], t / FPS), prompts if t == start else ())
+
+
+def filter_of(tracker: Tracker, object_id: int) -> CorrelationFilter:
+    found = tracker.tracks[object_id].memory.filter
+    assert found is not None
+    return found
+
+
+def test_a_filter_begins_with_a_prompt_and_stays_on_its_object(pico: Model, clip: SyntheticClip) -> None:
+    tracker = Tracker(pico)
+    for result in play(tracker, clip, 0, 30, click(clip, 2)):
+        mask = clip.frame(result.frame_index)[1][2]
+        rows, columns = np.nonzero(mask)
+        middle = (columns.mean() / clip.width, rows.mean() / clip.height)
+        assert filter_of(tracker, 2).box[:2].tolist() == pytest.approx(middle, abs=0.04)
+        assert filter_of(tracker, 2).lost == 0
+
+
+def test_a_correction_begins_a_new_one_and_looking_on_does_not(pico: Model, clip: SyntheticClip) -> None:
+    tracker = Tracker(pico)
+    list(play(tracker, clip, 0, 10, click(clip, 2)))
+    before = filter_of(tracker, 2)
+    list(play(tracker, clip, 10, 11))
+    taught = filter_of(tracker, 2)
+    assert taught.mean is before.mean, "taught, not begun"
+    assert not torch.equal(taught.numerator, before.numerator)
+    list(play(tracker, clip, 11, 12, click(clip, 2)))
+    assert filter_of(tracker, 2).mean is not before.mean
+
+
+def test_a_late_click_gives_the_filter_that_one_in_time_gives(pico: Model, clip: SyntheticClip) -> None:
+    late, on_time = Tracker(pico), Tracker(pico)
+    list(play(late, clip, 0, 12, click(clip, 1)))
+    list(play(late, clip, 12, 24, click(clip, 2, frame=4)))
+    list(play(on_time, clip, 0, 4, click(clip, 1)))
+    list(play(on_time, clip, 4, 24, click(clip, 2)))
+    ours, theirs = filter_of(late, 2), filter_of(on_time, 2)
+    torch.testing.assert_close(ours.box, theirs.box, atol=0.01, rtol=0)
+    torch.testing.assert_close(ours.numerator, theirs.numerator, atol=1.0, rtol=0.05)
+
+
+def test_what_leaves_and_comes_back_elsewhere_is_found(pico: Model, clip: SyntheticClip) -> None:
+    """Object 2 goes behind the post and comes out on its other side, turned."""
+    tracker = Tracker(pico)
+    overlaps = []
+    for result in play(tracker, clip, 0, 12 * FPS, click(clip, 2)):
+        truth, said = clip.frame(result.frame_index)[1][2], result.objects[0].mask
+        if truth.sum() > 200:
+            overlaps.append((truth & said).sum() / (truth | said).sum())
+    assert np.mean(overlaps[-FPS:]) > 0.5
+
+
+def test_filters_are_counted_and_let_go_of(pico: Model, clip: SyntheticClip) -> None:
+    tracker = Tracker(pico, history=0)
+    list(play(tracker, clip, 0, 20, click(clip, 2)))
+    held = tracker.nbytes()
+    assert held > sum(t.nbytes for t in filter_of(tracker, 2).tensors())
+    list(play(tracker, clip, 20, 40))
+    assert tracker.nbytes() == held
+
+
+def test_a_preset_without_has_none(clip: SyntheticClip) -> None:
+    tracker = Tracker(small_model(small_net()))
+    list(play(tracker, clip, 0, 3, click(clip, 2)))
+    assert tracker.tracks[2].memory.filter is None
