@@ -71,11 +71,16 @@ class _SessionCollector(Collector):
         yield frames
 
 
+POOL = "asyncio_"  # what asyncio names the threads of its default executor, at most 4 more than cores
+
+
 class _LoopCollector(Collector):
     """What must not grow with the number of people who came and went."""
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("livemask_threads", "Threads, native ones too", value=_threads())
+        pooled = sum(thread.name.startswith(POOL) for thread in threading.enumerate())
+        yield GaugeMetricFamily("livemask_pool_threads", "Of these, the event loop's own pool", value=pooled)
         yield GaugeMetricFamily("livemask_tasks", "Tasks of the event loop", value=len(asyncio.all_tasks()))
 
 

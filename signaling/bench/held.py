@@ -20,7 +20,8 @@ class Held:
 
     Attributes:
         memory: resident bytes.
-        descriptors, threads, tasks: open files and sockets, native threads, tasks of the event loop.
+        descriptors, threads, tasks: open files and sockets, native threads without the event loop's pool
+            (which is bounded), tasks of the event loop.
         frames: processed since the start, by all sessions.
         people: sessions and viewers now.
         processor: seconds of processor time since the start.
@@ -42,7 +43,7 @@ def look(url: str) -> Held:
     return Held(
         memory=round(told["process_resident_memory_bytes"]),
         descriptors=round(told["process_open_fds"]),
-        threads=round(told["livemask_threads"]),
+        threads=round(told["livemask_threads"] - told["livemask_pool_threads"]),
         tasks=round(told["livemask_tasks"]),
         frames=round(told['livemask_frames_total{stage="tracked"}']),
         people=round(told["livemask_sessions"] + told["livemask_viewers"]),
