@@ -30,12 +30,12 @@ SIDE = 32  # samples of a window each way
 CONTEXT = 2.0  # mean sides of the box that a window is wider than it
 SPREAD = 0.1  # of the wanted answer, in sides of the box
 RIDGE = 0.01  # of the mean power
-RATE = 0.02  # of learning, per frame
+RATE = 0.01  # of learning, per frame
 # What lies outside the mask and its margin, in samples, counts this much in learning: with all of it a filter
 # clings to a still background that an object moves over, with none it has less to tell the object by.
 OUTSIDE, MARGIN = 0.5, 2
-SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.98, 0.6  # tried; handicap; how far to follow the best
-NUDGE, AGREE = 0.15, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
+SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.95, 0.6  # tried; handicap; how far to follow the best
+NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
 # Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; below the second the
 # network has to see it by itself too; above the last it is found after a search.
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.3

@@ -66,8 +66,8 @@ def test_it_goes_where_the_thing_goes_over_a_still_wall() -> None:
 
 def test_it_grows_with_the_thing() -> None:
     one = started()
-    for step in range(1, 31):
-        side = 48 + 2 * (step // 2)
+    for step in range(1, 61):
+        side = 48 + 2 * (step // 4)
         (one,), _ = correlation.locate([one], [picture(100, 120, side)], [step])
         (one,) = correlation.learn(
             [one], [picture(100, 120, side)], [box(100, 120, side)], [mask(100, 120, side)]
