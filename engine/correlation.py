@@ -258,8 +258,7 @@ def _lesson(
 ) -> tuple[Tensor, Tensor]:
     """Numerators and denominators of the filters that answer to these windows with a peak in the middle."""
     boxes = _boxes(filters)
-    drawn = torch.cat([_windows(mask, box[None]) for mask, box in zip(masks, boxes, strict=True)])
-    near = F.max_pool2d(drawn, 2 * MARGIN + 1, 1, MARGIN)
+    near = F.max_pool2d(_each(boxes, masks), 2 * MARGIN + 1, 1, MARGIN)
     x = _spectrum(filters, windows, _inside(boxes) * (OUTSIDE + (1 - OUTSIDE) * near))
     sigma = (SPREAD * SIDE * boxes[:, 2:] / _window_sides(boxes)).clamp(min=0.6)  # [n, xy] in samples
     offset = torch.fft.fftfreq(SIDE, 1 / SIDE, device=windows.device)

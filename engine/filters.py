@@ -37,13 +37,15 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
     A new filter begins where a person has spoken, and where an object is seen that has none.
 
     Args:
+        lanes: whose frames have edges.
         visible: `id` of lanes whose object is seen.
     """
     known: dict[int, CorrelationFilter | None] = {}
     taught: list[Lane] = []
     for lane in lanes:
         here, picture = id(lane) in visible, lane.features.edges
-        if picture is not None and here and (lane.prompted or lane.filter is None):
+        assert picture is not None
+        if here and (lane.prompted or lane.filter is None):
             known[id(lane)] = correlation.begin(picture, *_outline(lane))
         elif here and lane.clear:
             taught.append(lane)

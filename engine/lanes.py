@@ -190,7 +190,8 @@ def _decode(
 def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
     """Encode what each lane's object looks like into its memory, by `id` of the lane."""
     memories: dict[int, Memory] = {}
-    known = filters.learn(lanes, seen(lanes))
+    pictured = [lane for lane in lanes if lane.features.edges is not None]
+    known = filters.learn(pictured, seen(pictured))
     for batch in _batches(lanes, lambda lane: (int(lane.prompted),)):
         decoded = Decoded.batch([lane.answer for lane in batch])
         spatial = stages.remember([lane.features for lane in batch], decoded, batch[0].prompted)

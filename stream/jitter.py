@@ -17,6 +17,9 @@ from aiortc import RTCRtpReceiver
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtp import RTP_HISTORY_SIZE, RtpPacket
 
+from stream.timeline import distance
+
+SEQUENCE_MODULUS = 1 << 16
 CAPACITY = 512  # packets, as aiortc's own for video
 # What is missing is asked for at once (RFC 4585 section 6.2.1); over 200 ms each way it is here after 0.4 s.
 MISSING_SECONDS = 0.6
@@ -81,7 +84,7 @@ class MarkerJitterBuffer(JitterBuffer):
         number = packet.sequence_number
         if self._origin is None:
             self._origin = self._newest = number
-        behind = _distance(number, self._origin)
+        behind = distance(number, self._origin, SEQUENCE_MODULUS)
         if 0 < behind < LATE_PACKETS and self._late < LATE_IN_A_ROW:
             self._late += 1
             return False
@@ -90,12 +93,12 @@ class MarkerJitterBuffer(JitterBuffer):
             self.remove(self.capacity)
             self._origin = self._newest = number
             self._lose(now)
-        excess = _distance(self._origin, number) - self.capacity + 1
+        excess = distance(self._origin, number, SEQUENCE_MODULUS) - self.capacity + 1
         if excess > 0:
             if self.smart_remove(excess):
                 self._origin = number
             self._lose(now)
-        if _distance(self._newest, number) > 0:
+        if distance(self._newest, number, SEQUENCE_MODULUS) > 0:
             self._newest = number
         self._packets[number % self.capacity] = packet
         self._arrived[number % self.capacity] = now
@@ -104,7 +107,7 @@ class MarkerJitterBuffer(JitterBuffer):
     def _skip_hole(self, now: float) -> bool:
         """Leave out the first hole and the part of a frame before it, if it will not be filled any more."""
         assert self._origin is not None
-        held = _distance(self._origin, self._newest) + 1
+        held = distance(self._origin, self._newest, SEQUENCE_MODULUS) + 1
         places = [(self._origin + count) % self.capacity for count in range(held)]
         hole = next((n for n, place in enumerate(places) if self._packets[place] is None), held)
         after = next((n for n in range(hole, held) if self._packets[places[n]] is not None), None)
@@ -158,8 +161,3 @@ def _decode(receiver: RTCRtpReceiver, packet: RtpPacket, frame: JitterFrame) -> 
     frame.timestamp = inside["_RTCRtpReceiver__timestamp_mapper"].map(frame.timestamp)
     codec = inside["_RTCRtpReceiver__codecs"][packet.payload_type]
     inside["_RTCRtpReceiver__decoder_queue"].put((codec, frame))
-
-
-def _distance(start: int, end: int) -> int:
-    """Signed distance of two sequence numbers, 16 bits that wrap."""
-    return (end - start + (1 << 15)) % (1 << 16) - (1 << 15)

@@ -13,7 +13,7 @@ import av
 from aiortc import RTCRtpReceiver
 from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket
 
-from stream.timeline import RTP_MODULUS, RTP_RATE
+from stream.timeline import RTP_MODULUS, RTP_RATE, distance
 
 # Seconds from the NTP epoch (1900) to the Unix epoch (1970).
 NTP_TO_UNIX = 2_208_988_800
@@ -35,7 +35,7 @@ class SenderClock:
         """Unix seconds of an RTP timestamp, None before the first report."""
         if not self._reports:
             return None
-        return median(unix + _ticks(since, rtp_timestamp) / RTP_RATE for unix, since in self._reports)
+        return median(unix + distance(since, rtp_timestamp) / RTP_RATE for unix, since in self._reports)
 
 
 def clock_of(receiver: RTCRtpReceiver) -> SenderClock:
@@ -60,8 +60,3 @@ def rtp_timestamp_of(receiver: RTCRtpReceiver, video: av.VideoFrame) -> int:
     mapper = receiver._RTCRtpReceiver__timestamp_mapper  # type: ignore[attr-defined]
     assert video.pts is not None
     return int(mapper._origin + video.pts) % RTP_MODULUS
-
-
-def _ticks(start: int, end: int) -> int:
-    """Signed distance of two 32-bit timestamps that wrap."""
-    return (end - start + RTP_MODULUS // 2) % RTP_MODULUS - RTP_MODULUS // 2

@@ -6,6 +6,11 @@ RTP_RATE = 90_000
 RTP_MODULUS = 1 << 32
 
 
+def distance(start: int, end: int, modulus: int = RTP_MODULUS) -> int:
+    """Signed distance of two counts that wrap at `modulus`: RTP timestamps, if not told otherwise."""
+    return (end - start + modulus // 2) % modulus - modulus // 2
+
+
 class Timeline:
     """The media clock of one session.
 

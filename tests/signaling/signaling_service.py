@@ -21,6 +21,7 @@ from aiortc import MediaStreamTrack
 
 from engine.worker import Worker
 from signaling.app import create_app
+from signaling.metrics import POOL
 from signaling.serve import listen
 from signaling.sessions import Registry
 from signaling.settings import Settings
@@ -123,7 +124,7 @@ def held() -> Counter[str]:
     # The pools of the event loop's threads and of the database's connections fill up to bounds of their own,
     # whenever two are wanted at once.
     files = [name for name in files if "livemask.db" not in name]
-    threads = [t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")]
+    threads = [t.name for t in threading.enumerate() if not t.name.startswith(POOL)]
     tasks = [str(task.get_coro()).split(" at ")[0] for task in asyncio.all_tasks()]
     return Counter(files + threads + tasks)
 
