@@ -49,6 +49,7 @@ class Archive:
             raise ApiError(507, "DISK", f"the recording cannot be written: {error.strerror}") from None
         self._recorders[live.session_id] = recorder
         live.session.add_output(recorder)
+        live.session.record(name)
         return recorder
 
     async def stop(self, live: Live) -> Recorder:
@@ -111,6 +112,7 @@ class Archive:
 
     def _ended(self, live: Live, recorder: Recorder) -> None:
         live.session.remove_output(recorder)
+        live.session.record(recorder.stem.name, recorder.ended)
         self._recorders.pop(live.session_id, None)
         self._last[live] = recorder
 

@@ -18,7 +18,7 @@ from stream.sources.source import Source
 from stream.stats import Stats
 from stream.wire import Message
 
-SHOWN = ("frame_index", "width", "height", "objects", "output", "apply_mask", "no_signal_since")
+SHOWN = ("frame_index", "width", "height", "objects", "output", "apply_mask", "no_signal_since", "recording")
 
 
 class Runner(Protocol):

@@ -21,6 +21,8 @@ class Roster:
         self._objects: dict[int, ObjectMask] = {}
         self._since: dict[int, int] = {}
         self._no_signal_since: float | None = None
+        self._recording: Message | None = None
+        self._told = self._news()
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -28,7 +30,6 @@ class Roster:
 
     def update(self, frame: Frame, masks: MaskSet, view: View) -> Message | None:
         """Take in a processed frame; the new `state` message if anything but scores changed."""
-        before = (self._view, self._size, self._states(), self._no_signal_since)
         self._view, self._size, self._frame_index = view, (frame.width, frame.height), frame.index
         self._no_signal_since = None
         known = self._objects
@@ -39,12 +40,16 @@ class Roster:
             else frame.index
             for object_id, found in self._objects.items()
         }
-        return self.message() if before != (self._view, self._size, self._states(), None) else None
+        return self._changed()
 
     def lose(self, since: float) -> Message | None:
         """Take in that no pictures came since `since` (Unix seconds); the state if that is new."""
-        before, self._no_signal_since = self._no_signal_since, round(since, 3)
-        return self.message() if before != self._no_signal_since else None
+        self._no_signal_since = round(since, 3)
+        return self._changed()
+
+    def record(self, name: str, ended: str | None) -> None:
+        """Take in that a recording runs, or why it ended; told with the next picture."""
+        self._recording = {"name": name, "ended": ended}
 
     def message(self) -> Message:
         """The `state` message."""
@@ -57,11 +62,21 @@ class Roster:
             "apply_mask": self._view.apply_mask,
             "output": self._view.output(),
             "no_signal_since": self._no_signal_since,
+            "recording": self._recording,
             "objects": [self._object(found) for found in self._objects.values()],
         }
 
-    def _states(self) -> list[tuple[int, str]]:
-        return [(object_id, found.state) for object_id, found in self._objects.items()]
+    def _changed(self) -> Message | None:
+        news = self._news()
+        if news == self._told:
+            return None
+        self._told = news
+        return self.message()
+
+    def _news(self) -> tuple[object, ...]:
+        """What clients are told of when it changes."""
+        states = [(object_id, found.state) for object_id, found in self._objects.items()]
+        return self._view, self._size, self._no_signal_since, self._recording, states
 
     def _object(self, found: ObjectMask) -> Message:
         return {

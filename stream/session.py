@@ -133,6 +133,10 @@ class Session:
         if output in self._outputs:
             self._outputs.remove(output)
 
+    def record(self, name: str, ended: str | None = None) -> None:
+        """Tell clients with the next picture that a recording runs, or why it ended."""
+        self._roster.record(name, ended)
+
     def close(self, reason: str) -> None:
         """Ask the session to end; the first reason stands."""
         if not self._ended.done():

@@ -142,6 +142,8 @@ function newStream(stream) {
 /** @param {import("./messages.js").StateMessage} message */
 function readObjects(message) {
   studio.silent = message.no_signal_since != null;
+  const ended = recordingThere.read(message.recording);
+  if (ended) status.toast(`The server's recording has ended: ${ended}.`);
   objects.readState(message);
 }
 

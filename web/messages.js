@@ -16,8 +16,10 @@
  *   height: number, objects: ObjectResult[], rejected: Ack["rejected"]}} Preview
  * @typedef {{object_id: number, state: ObjectState, score: number, color: string, since_frame_index: number}} ObjectInfo
  * @typedef {{mode: Mode, hidden: number[]}} Output
+ * @typedef {{name: string, ended: string | null}} RecordingInfo `ended`: why, null while it goes on
  * @typedef {{type: "state", frame_index: number | null, width: number | null, height: number | null,
- *   apply_mask: boolean, output: Output, no_signal_since: number | null, objects: ObjectInfo[]}} StateMessage
+ *   apply_mask: boolean, output: Output, no_signal_since: number | null, recording: RecordingInfo | null,
+ *   objects: ObjectInfo[]}} StateMessage
  * @typedef {{p50: number, p95: number}} Spread
  * @typedef {{type: "stats", uptime: number, fps_in: number, fps_model: number, fps_out: number, frames_in: number,
  *   frames_model: number, frames_out: number, dropped_in: number, dropped_out: number, results_dropped: number,

@@ -17,7 +17,7 @@ export function remoteOf({ name, sessions }) {
   return sessions.length ? { watch: name } : { camera: name };
 }
 
-/** Whether the server writes the session to its own disk. */
+/** What the server writes of the session to its own disk: known from its `state` messages alone. */
 export class ServerRecording {
   #client;
   #on = false;
@@ -33,10 +33,17 @@ export class ServerRecording {
 
   /** @returns {Promise<void>} rejects with LivemaskError, NOT_ALLOWED where the server keeps no recordings */
   async toggle() {
-    const live = this.#client();
-    if (!live) return;
-    await live.record(!this.#on);
-    this.#on = !this.#on;
+    await this.#client()?.record(!this.#on);
+  }
+
+  /**
+   * @param {import("./messages.js").RecordingInfo | null} recording
+   * @returns {string | null} why it has ended since, if nobody has asked for that
+   */
+  read(recording) {
+    const was = this.#on;
+    this.#on = recording !== null && recording.ended === null;
+    return was && recording?.ended && recording.ended !== "stopped" ? recording.ended : null;
   }
 
   /** Another session. */

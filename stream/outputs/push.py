@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import subprocess
 import sys
 import threading
@@ -55,7 +57,7 @@ class Push:
         self._backlog.close()
 
     def snapshot(self) -> Message:
-        """How it is doing; `error` is why the last connection ended, null while one lasts."""
+        """How it is doing; `error` is why the last connection ended, null once the server takes pictures."""
         return {
             "url": self.shown_as,
             "frames": self.frames,
@@ -89,7 +91,8 @@ class Push:
             return True
         self._start, self._last = None, -1
         command = [sys.executable, "-m", "stream.outputs.remux"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        ends = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, **ends) as process:
             self.connections += 1
             try:
                 return self._feed(process, shown)
@@ -110,7 +113,9 @@ class Push:
         while shown is not None and _size(shown) == film.size:
             film.write(shown.image, self._ticks(shown))
             pipe.flush()
-            self.frames, self.error = self.frames + 1, None
+            self.frames += 1
+            if self.error is not None and _is_sending(process):
+                self.error = None
             shown = self._backlog.take()
         film.close()
         pipe.close()
@@ -127,6 +132,13 @@ class Push:
 
 def _size(shown: Shown) -> tuple[int, int]:
     return shown.image.shape[1], shown.image.shape[0] * 2 // 3
+
+
+def _is_sending(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the other process has said so; all that it ever says is that."""
+    out = cast(BinaryIO, process.stdout)
+    can_be_read, _, _ = select.select([out], [], [], 0)
+    return bool(can_be_read) and bool(os.read(out.fileno(), 1))  # at its end there is nothing to read
 
 
 def _last_words(process: subprocess.Popen[bytes]) -> str:

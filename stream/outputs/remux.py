@@ -2,7 +2,8 @@
 
 A process of its own: FFmpeg's muxers hold the interpreter's lock while they connect and send, and a slow
 media server would stop everything else. The URL comes by the pipe, for it may hold credentials that a
-process list would show. Ends with status 0 at the end of its input; else with one line of why.
+process list would show. Says `SENDING` when the server has taken the first packet. Ends with status 0 at
+the end of its input; else with one line of why.
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ FORMS = {
 }
 PIPE = "matroska"
 SECONDS = 10.0
+SENDING = "sending"
 
 
 def remux(source: InputContainer, sink: OutputContainer) -> None:
     """Copy every video packet."""
     video = source.streams.video[0]
     copy = sink.add_stream_from_template(video)
+    said = False
     for packet in source.demux(video):
-        if packet.dts is not None:
-            packet.stream = copy
-            sink.mux(packet)
+        if packet.dts is None:
+            continue
+        packet.stream = copy
+        sink.mux(packet)  # the first one connects
+        if not said:
+            print(SENDING, flush=True)
+            said = True
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from signaling_service import serving
 from engine.models import Model
 from engine.worker import Worker
 from signaling.settings import Settings
+from stream.wire import Message
 
 RECEIVER = Path(__file__).parent.parent / "rtsp_receiver.py"
 # An RTMP server for one publisher: FFmpeg's own, in a process that can be ended.
@@ -45,13 +46,13 @@ ENDS = {
 
 
 @asynccontextmanager
-async def receiving(scheme: str, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A media server that ends when three pictures have come."""
+async def receiving(scheme: str, port: int, pictures: int = 3) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A media server that ends when so many pictures have come."""
     if scheme == "rtsp":
         need_gstreamer()
     if scheme == "srt":
         need_gstreamer("Gst", ("srtsrc", "tsdemux", "h264parse"))
-    words = (*SERVERS[scheme], str(port), "3", PASSPHRASE)
+    words = (*SERVERS[scheme], str(port), str(pictures), PASSPHRASE)
     server = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
     try:
         yield server
@@ -105,11 +106,13 @@ async def test_a_push_that_fails_says_why_and_tells_no_secret(
         assert [answer.status_code for answer in told] == [201] * 4
         errors: dict[str, str] = {}
         async with asyncio.timeout(90):
-            while len(errors) < len(urls):  # while the next attempt is being made there is none
+            while len(errors) < len(urls):
                 await asyncio.sleep(0.05)
                 told.append(await service.http.get(path))
-                pushes = told[-1].json()["pushes"]
-                errors |= {push["id"]: push["error"] for push in pushes if push["error"]}
+                pushes = {push["id"]: push for push in told[-1].json()["pushes"]}
+                for push_id, error in errors.items():
+                    assert pushes[push_id]["error"] == error, "it stays while the next attempt is made"
+                errors |= {push_id: push["error"] for push_id, push in pushes.items() if push["error"]}
         told += [await service.http.get(each) for each in (path, "/metrics", f"/sessions/{session}")]
         assert (await service.http.delete(f"/sessions/{session}")).status_code == 204
     printed = capfd.readouterr()
@@ -120,3 +123,32 @@ async def test_a_push_that_fails_says_why_and_tells_no_secret(
     everything = "".join(answer.text for answer in told) + caplog.text + printed.out + printed.err
     assert "push to srt://127.0.0.1" in caplog.text
     assert PASSPHRASE not in everything
+
+
+async def test_a_push_says_what_is_wrong_until_the_server_takes_pictures(tiny_model: Model) -> None:
+    need_gstreamer()
+    port = free_port()
+    url = f"rtsp://127.0.0.1:{port}{ENDS['rtsp']}"
+    async with serving(Settings(port=0, push_urls=(url,)), Worker(lambda: tiny_model)) as service:
+        session = await sample(service)
+        path = f"/sessions/{session}/pushes"
+        await service.http.post(path, json={"url": url})
+        told: Message = {}
+
+        async def look() -> Message:
+            nonlocal told
+            (told,) = (await service.http.get(path)).json()["pushes"]
+            return told
+
+        async with asyncio.timeout(60):
+            while (await look())["connections"] < 2:
+                await asyncio.sleep(0.05)
+            assert told["error"] == "Connection refused"
+            async with receiving("rtsp", port, pictures=1000):
+                while (await look())["error"] is not None:
+                    await asyncio.sleep(0.05)
+                before = told["frames"]
+                while (await look())["frames"] < before + 5:
+                    assert told["error"] is None
+                    await asyncio.sleep(0.05)
+        await service.http.delete(f"/sessions/{session}")

@@ -71,6 +71,7 @@ async def test_greets_with_ready_and_state() -> None:
         "apply_mask": True,
         "output": {"mode": "overlay", "hidden": [], "background": "#000000"},
         "no_signal_since": None,
+        "recording": None,
         "objects": [],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from colour_server import Server
 from driver import Studio
 from playwright.sync_api import Browser
 from rtsp import PYTHON, SCRIPT, free_port, need_gstreamer
+
+FULL = 100_000  # bytes that a file may have: some seconds
 
 pytestmark = pytest.mark.browser
 
@@ -74,16 +77,35 @@ def test_a_running_camera_is_watched_by_several_and_recorded(browser: Browser, s
         studio.until_object(1)
         other.until(lambda: other.objects() == ["Object 1"], "what one clicks the other sees")
         studio.page.click("#record-there")
-        chips = studio.page.locator("#chips")
-        studio.until(lambda: "Recording on the server" in chips.inner_text(), "it says so")
+        chips = [each.page.locator("#chips") for each in (studio, other)]
+        for chip in chips:
+            studio.until(lambda chip=chip: "Recording on the server" in chip.inner_text(), "all are told")
         recording = f"sessions/{session['id']}/recording"
         studio.until(lambda: fetch(service, recording)["frames"] > 3, "it is recorded")
         studio.page.click("#record-there")
-        studio.until(lambda: "Recording" not in chips.inner_text(), "it has ended")
+        for chip in chips:
+            studio.until(lambda chip=chip: "Recording" not in chip.inner_text(), "it has ended")
         assert any(each["name"].endswith(".mp4") for each in fetch(service, "recordings")["recordings"])
         other.page.click("#stop")
         other.until_condition("idle")
         studio.until(lambda: fetch(service, "sessions")["sessions"][0]["viewers"] == 1, "one has left")
+        assert studio.condition == "live", "the session goes on"
+
+
+def test_the_page_says_when_a_recording_has_ended_by_itself(browser: Browser, service: Server) -> None:
+    with Studio.open(browser, service.url) as studio:
+        choose(studio, "gate")
+        studio.until_condition("live")
+        chips, toast = studio.page.locator("#chips"), studio.page.locator("#toast")
+        whole = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, whole[1]))  # the server is in this process
+        try:
+            studio.page.click("#record-there")
+            studio.until(lambda: "Recording on the server" in chips.inner_text(), "it begins")
+            studio.until(lambda: "File too large" in (toast.text_content() or ""), "it says why it ended")
+            assert "Recording" not in chips.inner_text()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, whole)
         assert studio.condition == "live", "the session goes on"
 
 
