@@ -91,8 +91,8 @@ class Push:
             return True
         self._start, self._last = None, -1
         command = [sys.executable, "-m", "stream.outputs.remux"]
-        ends = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        with subprocess.Popen(command, **ends) as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
             self.connections += 1
             try:
                 return self._feed(process, shown)

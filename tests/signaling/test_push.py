@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -133,22 +133,19 @@ async def test_a_push_says_what_is_wrong_until_the_server_takes_pictures(tiny_mo
         session = await sample(service)
         path = f"/sessions/{session}/pushes"
         await service.http.post(path, json={"url": url})
-        told: Message = {}
 
-        async def look() -> Message:
-            nonlocal told
-            (told,) = (await service.http.get(path)).json()["pushes"]
-            return told
+        async def comes(wanted: Callable[[Message], bool]) -> Message:
+            while True:
+                (push,) = (await service.http.get(path)).json()["pushes"]
+                if wanted(push):
+                    return dict(push)
+                await asyncio.sleep(0.05)
 
         async with asyncio.timeout(60):
-            while (await look())["connections"] < 2:
-                await asyncio.sleep(0.05)
-            assert told["error"] == "Connection refused"
+            refused = await comes(lambda push: push["connections"] >= 2)
+            assert refused["error"] == "Connection refused"
             async with receiving("rtsp", port, pictures=1000):
-                while (await look())["error"] is not None:
-                    await asyncio.sleep(0.05)
-                before = told["frames"]
-                while (await look())["frames"] < before + 5:
-                    assert told["error"] is None
-                    await asyncio.sleep(0.05)
+                taken = await comes(lambda push: push["error"] is None)
+                later = await comes(lambda push: push["frames"] >= taken["frames"] + 5)
+                assert (later["error"], later["connections"]) == (None, taken["connections"])
         await service.http.delete(f"/sessions/{session}")
