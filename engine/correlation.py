@@ -38,7 +38,7 @@ SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.95, 0.6  # tried; handica
 NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
 # Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; below the second the
 # network has to see it by itself too; above the last it is found after a search.
-FAINT, SURE, CLEAR = 0.2, 0.5, 0.3
+FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
 LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
@@ -116,15 +116,20 @@ def begin(seen: Tensor, box: Tensor, mask: Tensor) -> CorrelationFilter | None:
 def learn(
     filters: Sequence[CorrelationFilter],
     seen: Sequence[Tensor],
-    boxes: Sequence[Tensor],
+    boxes: Tensor,
     masks: Sequence[Tensor],
 ) -> list[CorrelationFilter]:
     """Take in how each object looks where it was found, a little; and where its outline is, while they agree.
 
     Args:
-        boxes, masks: of each object in its picture, as for `begin`.
+        boxes: float32 [n, 4], and
+        masks: of each object in its picture, as for `begin`.
     """
-    placed = [replace(f, box=_nudged(f.box, box)) for f, box in zip(filters, boxes, strict=True)]
+    old = _boxes(filters)
+    nudge = NUDGE * (overlap(old, boxes) > AGREE).float()
+    placed = [
+        replace(f, box=box) for f, box in zip(filters, torch.lerp(old, boxes, nudge[:, None]), strict=True)
+    ]
     numerators, denominators = _lesson(placed, _each(_boxes(placed), seen), masks)
     return [
         replace(
@@ -195,12 +200,29 @@ def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, f
     return box, float(peak)
 
 
-def _nudged(box: Tensor, outline: Tensor) -> Tensor:
-    low = torch.maximum(box[:2] - box[2:] / 2, outline[:2] - outline[2:] / 2)
-    high = torch.minimum(box[:2] + box[2:] / 2, outline[:2] + outline[2:] / 2)
-    shared = (high - low).clamp(min=0).prod()
-    agree = shared > AGREE * (box[2:].prod() + outline[2:].prod() - shared)
-    return torch.lerp(box, outline, NUDGE * agree.float())
+def outline(logits: Tensor) -> Tensor:
+    """The boxes [B, 4], centre and size in 0..1, of masks given as logits [B, 1, h, w]; 0 where empty."""
+    x, width = _extent(logits.amax(dim=2)[:, 0])
+    y, height = _extent(logits.amax(dim=3)[:, 0])
+    return torch.stack((x, y, width, height), dim=1)
+
+
+def _extent(profile: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle and length in 0..1 of where profiles [B, n] are above 0, to a quarter of a sample."""
+    fine = F.interpolate(profile[:, None], scale_factor=4, mode="linear", align_corners=False)[:, 0] > 0
+    size = fine.shape[1]
+    low = fine.float().argmax(dim=1)
+    high = size - fine.flip(1).float().argmax(dim=1)
+    there = fine.any(dim=1)
+    return (low + high) / (2 * size) * there, (high - low) / size * there
+
+
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union [B] of boxes [B, 4]."""
+    low = torch.maximum(a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2)
+    high = torch.minimum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
+    shared = (high - low).clamp(min=0).prod(dim=1)
+    return shared / (a[:, 2:].prod(dim=1) + b[:, 2:].prod(dim=1) - shared).clamp(min=1e-12)
 
 
 def _boxes(filters: Sequence[CorrelationFilter]) -> Tensor:

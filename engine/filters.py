@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from engine import correlation
@@ -41,19 +40,18 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
         visible: `id` of lanes whose object is seen.
     """
     known: dict[int, CorrelationFilter | None] = {}
-    taught: list[Lane] = []
+    begun = [lane for lane in lanes if id(lane) in visible and (lane.prompted or lane.filter is None)]
+    taught = [lane for lane in lanes if id(lane) in visible and lane.clear and lane not in begun]
     for lane in lanes:
-        here, picture = id(lane) in visible, lane.features.edges
+        known[id(lane)] = lane.filter.missed() if lane.filter else None
+    for lane in begun:
+        picture, logits = lane.features.edges, lane.answer.filled
         assert picture is not None
-        if here and (lane.prompted or lane.filter is None):
-            known[id(lane)] = correlation.begin(picture, *_outline(lane))
-        elif here and lane.clear:
-            taught.append(lane)
-        else:
-            known[id(lane)] = lane.filter.missed() if lane.filter else None
+        known[id(lane)] = correlation.begin(picture, correlation.outline(logits)[0], _mask(logits))
     if taught:
-        boxes, masks = zip(*map(_outline, taught), strict=True)
-        learnt = correlation.learn(*_pictured(taught), boxes, masks)
+        outlines = correlation.outline(torch.cat([lane.answer.filled for lane in taught]))
+        masks = [_mask(lane.answer.filled) for lane in taught]
+        learnt = correlation.learn(*_pictured(taught), outlines, masks)
         known |= {id(lane): f for lane, f in zip(taught, learnt, strict=True)}
     return known
 
@@ -66,14 +64,5 @@ def _pictured(lanes: Sequence[Lane]) -> tuple[list[CorrelationFilter], list[Tens
     return [f for f, _ in both], [picture for _, picture in both]
 
 
-def _outline(lane: Lane) -> tuple[Tensor, Tensor]:
-    """The box, centre and size, float32 [4] in 0..1, and the mask, float32 [1, 1, h, w], of what is seen."""
-    logits = lane.answer.filled
-    size = 4 * logits.shape[-1]
-    mask = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)[0, 0] > 0
-    if not mask.any():  # a dot that the interpolation has smoothed away
-        return logits.new_zeros(4), (logits > 0).float()
-    ends = [mask.any(dim=axis).nonzero()[:, 0].float() / size for axis in (0, 1)]
-    low = torch.stack([along[0] for along in ends])
-    high = torch.stack([along[-1] for along in ends]) + 1 / size
-    return torch.cat(((low + high) / 2, high - low)), (logits > 0).float()
+def _mask(logits: Tensor) -> Tensor:
+    return (logits > 0).float()

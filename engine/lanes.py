@@ -19,7 +19,7 @@ from engine import correlation, filters
 from engine.correlation import CorrelationFilter
 from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint
-from engine.stages import Clicks, Decoded, Features, Stages
+from engine.stages import Decoded, Features, Stages
 from engine.story import Story
 from engine.types import EngineError, Frame, Prompt
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
 LEAST_ROUNDS = 3  # frames of the past that a step makes up for: two more than come anew, so that it ends
 MOST_ROUNDS = 4  # and at most, so that the stream goes on
+ASTRAY = 0.5  # of a mask's and its filter's box is shared by them: less, and memory has led the mask away
 REPLAY_S = 0.05  # what a step may always spend on them
 
 
@@ -45,6 +46,7 @@ class Lane:
         seen: the last frame the object was visible on.
         filter: the memory's, moved to where the object is on this frame,
         clear: and how clear that was, 0 where it could not be told.
+        agreement: how much of its box and of the mask's is shared, below 0 before there is such a mask.
         points: clicks on this frame so far.
         prompted: this frame becomes a conditioning frame,
         pinned: and one that the bank lets go of last.
@@ -61,6 +63,7 @@ class Lane:
     decoded: Decoded | None = None
     filter: CorrelationFilter | None = None
     clear: float = 0.0
+    agreement: float = -1.0
     points: tuple[LabelledPoint, ...] = ()
     prompted: bool = False
     pinned: bool = False
@@ -169,30 +172,51 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         for index, lane in enumerate(batch):
             lane.conditioned = conditioned[index : index + 1]
     for batch in _batches([lane for lane in lanes if lane.clear < correlation.SURE], _any):
-        _decode(stages, batch)
-        for lane in batch:
+        decoded = stages.decode(_conditioned(batch), [lane.features for lane in batch])
+        for index, lane in enumerate(batch):
+            lane.decoded = decoded.lane(index)
             if lane.clear and float(lane.answer.score) <= 0:
                 lane.clear = 0.0
     for batch in _batches([lane for lane in lanes if lane.clear], _any):
-        places = [lane.filter.box for lane in batch if lane.filter is not None]
-        _decode(stages, batch, *stages.boxed(torch.stack(places)))
+        _look(stages, batch, _conditioned(batch))
+        astray = [lane for lane in batch if lane.agreement < ASTRAY]
+        if astray:
+            _look(stages, astray, torch.cat([stages.unremembered(lane.features) for lane in astray]))
 
 
-def _decode(
-    stages: Stages, lanes: Sequence[Lane], clicks: Clicks | None = None, prior: Tensor | None = None
-) -> None:
-    conditioned = [lane.conditioned for lane in lanes if lane.conditioned is not None]
-    decoded = stages.decode(torch.cat(conditioned), [lane.features for lane in lanes], clicks, prior)
-    for index, lane in enumerate(lanes):
-        lane.decoded = decoded.lane(index)
+def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
+    """Decode `source` where the filters say; the answer that agrees best with them stays."""
+    boxes = torch.stack([lane.filter.box for lane in lanes if lane.filter is not None])
+    certain = torch.tensor([lane.clear >= correlation.SURE for lane in lanes], device=boxes.device)
+    features = [lane.features for lane in lanes]
+    decoded = stages.decode(source, features, *stages.boxed(boxes), certain=certain)
+    agreements = correlation.overlap(correlation.outline(decoded.filled), boxes).tolist()
+    for index, (lane, agreement) in enumerate(zip(lanes, agreements, strict=True)):
+        if agreement > lane.agreement:
+            lane.decoded, lane.agreement = decoded.lane(index), agreement
+
+
+def _conditioned(lanes: Sequence[Lane]) -> Tensor:
+    return torch.cat([lane.conditioned for lane in lanes if lane.conditioned is not None])
 
 
 def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
-    """Encode what each lane's object looks like into its memory, by `id` of the lane."""
-    memories: dict[int, Memory] = {}
+    """Encode what each lane's object looks like into its memory, by `id` of the lane.
+
+    What was seen before an object went away is the memory of those that have filters: a network that has
+    nothing but absence to compare with takes nothing for the object any more.
+    """
     pictured = [lane for lane in lanes if lane.features.edges is not None]
-    known = filters.learn(pictured, seen(pictured))
-    for batch in _batches(lanes, lambda lane: (int(lane.prompted),)):
+    visible = seen(pictured)
+    known = filters.learn(pictured, visible)
+    away = {id(lane) for lane in pictured if id(lane) not in visible and not lane.prompted}
+    memories = {
+        id(lane): replace(lane.memory.drawn_up(1), filter=known[id(lane)])
+        for lane in pictured
+        if id(lane) in away
+    }
+    there = [lane for lane in lanes if id(lane) not in away]
+    for batch in _batches(there, lambda lane: (int(lane.prompted),)):
         decoded = Decoded.batch([lane.answer for lane in batch])
         spatial = stages.remember([lane.features for lane in batch], decoded, batch[0].prompted)
         for lane, features in zip(batch, spatial, strict=True):

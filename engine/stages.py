@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MEMORY_DTYPE = torch.bfloat16  # how upstream stores spatial memories, whatever it computes in
 
+LEAST_SCORE = 1e-3  # object score of what is known to be there
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
@@ -170,6 +172,7 @@ class Stages:
         clicks: Clicks | None = None,
         prior: Tensor | None = None,
         first: bool = False,
+        certain: Tensor | None = None,
     ) -> Decoded:
         """Masks of B lanes (`SAM2Base._forward_sam_heads`).
 
@@ -178,6 +181,7 @@ class Stages:
             clicks: of each lane.
             prior: [B, 1, S/4, S/4] logits given as a mask prompt.
             first: the lane has no memory yet.
+            certain: bool [B], lanes whose object is known to be there, whatever the network says of that.
         """
         net, batch = self._net, conditioned.shape[0]
         points = None if clicks is None else {"point_labels": clicks.labels}
@@ -196,6 +200,8 @@ class Stages:
         best = ious.argmax(dim=-1) if several else torch.zeros_like(lanes)
         logits = masks[lanes, best][:, None].float()
         token = tokens[lanes, best if tokens.shape[1] > 1 else 0]
+        if certain is not None:
+            score = torch.where(certain[:, None], score.clamp(min=LEAST_SCORE), score)
         if net.pred_obj_scores:
             logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
         return Decoded(logits, self._filled(logits), self._pointer(token, score), score)

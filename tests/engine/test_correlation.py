@@ -60,7 +60,7 @@ def test_it_goes_where_the_thing_goes_over_a_still_wall() -> None:
         (one,), (clear,) = correlation.locate([one], [picture(x, y)], [step])
         assert clear > correlation.SURE
         assert middle(one) == pytest.approx((x, y), abs=2)
-        (one,) = correlation.learn([one], [picture(x, y)], [box(x, y)], [mask(x, y)])
+        (one,) = correlation.learn([one], [picture(x, y)], box(x, y)[None], [mask(x, y)])
     assert (one.box[2:] * SIZE).tolist() == pytest.approx([48, 48], abs=4)
 
 
@@ -70,16 +70,16 @@ def test_it_grows_with_the_thing() -> None:
         side = 48 + 2 * (step // 4)
         (one,), _ = correlation.locate([one], [picture(100, 120, side)], [step])
         (one,) = correlation.learn(
-            [one], [picture(100, 120, side)], [box(100, 120, side)], [mask(100, 120, side)]
+            [one], [picture(100, 120, side)], box(100, 120, side)[None], [mask(100, 120, side)]
         )
     assert (one.box[2:] * SIZE).tolist() == pytest.approx([78, 78], rel=0.15)
 
 
 def test_it_follows_the_outline_while_they_agree_and_no_other() -> None:
     near, far = box(106, 120), box(200, 60)
-    (one,) = correlation.learn([started()], [picture(100, 120)], [near], [mask(106, 120)])
+    (one,) = correlation.learn([started()], [picture(100, 120)], near[None], [mask(106, 120)])
     assert middle(one)[0] == pytest.approx(100 + 6 * correlation.NUDGE, abs=0.01)
-    (other,) = correlation.learn([started()], [picture(100, 120)], [far], [mask(200, 60)])
+    (other,) = correlation.learn([started()], [picture(100, 120)], far[None], [mask(200, 60)])
     assert middle(other) == (100, 120)
 
 
@@ -112,15 +112,36 @@ def test_a_batch_over_several_pictures_is_each_by_itself() -> None:
     here, there = picture(104, 122), picture(152, 147)
     seen = [here, there, here, there]
     moved, clear = correlation.locate(filters, seen, [3, 3, 3, 3])
-    taught = correlation.learn(moved, seen, [f.box for f in moved], [mask(100, 120)] * 4)
+    taught = correlation.learn(moved, seen, torch.stack([f.box for f in moved]), [mask(100, 120)] * 4)
     for k, one in enumerate(filters):
         (alone,), (alone_clear,) = correlation.locate([one], [seen[k]], [3])
         assert clear[k] == pytest.approx(alone_clear, abs=1e-4)
         torch.testing.assert_close(moved[k].box, alone.box)
-        (alone,) = correlation.learn([alone], [seen[k]], [alone.box], [mask(100, 120)])
+        (alone,) = correlation.learn([alone], [seen[k]], alone.box[None], [mask(100, 120)])
         torch.testing.assert_close(taught[k].numerator, alone.numerator)
         torch.testing.assert_close(taught[k].denominator, alone.denominator)
 
 
 def test_a_dot_is_nothing_to_hold_on_to() -> None:
     assert correlation.begin(picture(100, 120), box(100, 120, 0.5), mask(100, 120)) is None
+
+
+def test_outlines_are_the_boxes_of_masks() -> None:
+    """To a quarter of a cell, of masks enlarged to four times the size."""
+    logits = torch.full((3, 1, 64, 64), -8.0)
+    logits[0, 0, 10:20, 30:50] = 8
+    logits[1, 0, 0:3, 60:64] = 8
+    enlarged = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)[:, 0] > 0
+    said = correlation.outline(logits)
+    for box_of, mask_of in zip(said[:2], enlarged[:2], strict=True):
+        rows, columns = (mask_of.any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+        ends = [(int(each[0]), int(each[-1]) + 1) for each in (columns, rows)]
+        wanted = [(a + b) / 2 / 256 for a, b in ends] + [(b - a) / 256 for a, b in ends]
+        assert box_of.tolist() == pytest.approx(wanted, abs=1 / 256)
+    assert said[2].tolist() == [0, 0, 0, 0]
+
+
+def test_overlap_is_shared_by_all_that_is_covered() -> None:
+    one = torch.tensor([[0.5, 0.5, 0.2, 0.2]]).expand(4, 4)
+    others = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2], [0.8, 0.5, 0.2, 0.2], [0, 0, 0, 0]])
+    assert correlation.overlap(one, others).tolist() == pytest.approx([1, 1 / 3, 0, 0], abs=1e-6)

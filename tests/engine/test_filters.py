@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from official import small_model, small_net
+from sam2.modeling.sam2_base import NO_OBJ_SCORE
 
 from engine.correlation import CorrelationFilter
 from engine.models import Model, load_model
@@ -86,6 +87,35 @@ def test_what_leaves_and_comes_back_elsewhere_is_found(pico: Model, clip: Synthe
         if truth.sum() > 200:
             overlaps.append((truth & said).sum() / (truth | said).sum())
     assert np.mean(overlaps[-FPS:]) > 0.5
+
+
+def test_memory_keeps_what_was_seen_before_an_object_went_away(pico: Model, clip: SyntheticClip) -> None:
+    """SAM 2's own memory fills with absence, and then takes nothing for the object any more."""
+    tracker, nothing = Tracker(pico), np.zeros((clip.height, clip.width, 3), np.uint8)
+    list(play(tracker, clip, 0, 12, click(clip, 2)))
+    before = tracker.tracks[2].memory
+    for t in range(12, 30):
+        result = tracker.step(Frame(t, nothing, t / FPS))
+        assert not result.objects[0].mask.any()
+    after = tracker.tracks[2].memory
+    assert [e.features.data_ptr() for e in after.ring] == [e.features.data_ptr() for e in before.ring]
+    assert [e.frame for e in after.ring] == [e.frame + 18 for e in before.ring]
+
+
+@torch.inference_mode()
+def test_what_a_filter_is_sure_of_is_there_whatever_the_network_says(
+    pico: Model, clip: SyntheticClip
+) -> None:
+    tracker = Tracker(pico)
+    list(play(tracker, clip, 0, 12, click(clip, 2)))
+    (empty,) = pico.stages.encode(torch.zeros(1, 3, pico.image_size, pico.image_size))
+    recalled = pico.stages.recall([empty], [tracker.tracks[2].memory], [12])
+    unasked = pico.stages.decode(recalled, [empty])
+    told = pico.stages.decode(recalled, [empty], certain=torch.tensor([True]))
+    assert float(unasked.score) <= 0
+    assert unasked.logits.unique().tolist() == [NO_OBJ_SCORE]
+    assert float(told.score) > 0
+    assert told.logits.unique().numel() > 100
 
 
 def test_filters_are_counted_and_let_go_of(pico: Model, clip: SyntheticClip) -> None:
