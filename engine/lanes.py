@@ -171,7 +171,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         conditioned = stages.recall(features, [lane.memory for lane in batch], [lane.frame for lane in batch])
         for index, lane in enumerate(batch):
             lane.conditioned = conditioned[index : index + 1]
-    for batch in _batches([lane for lane in lanes if lane.clear < correlation.SURE], _any):
+    for batch in _batches([lane for lane in lanes if _to_be_asked(lane)], _any):
         decoded = stages.decode(_conditioned(batch), [lane.features for lane in batch])
         for index, lane in enumerate(batch):
             lane.decoded = decoded.lane(index)
@@ -182,6 +182,13 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         astray = [lane for lane in batch if lane.agreement < ASTRAY]
         if astray:
             _look(stages, astray, torch.cat([stages.unremembered(lane.features) for lane in astray]))
+
+
+def _to_be_asked(lane: Lane) -> bool:
+    """Whether the network has to see the object by itself: on every second frame while it has done so."""
+    doubted = 0 < lane.clear < correlation.SURE
+    held = lane.filter is not None and lane.filter.lost == 0
+    return lane.clear == 0 or (doubted and not (held and lane.frame % 2))
 
 
 def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
