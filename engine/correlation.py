@@ -41,6 +41,8 @@ NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
+# What is found far away must have the colours learnt: the coefficient of Bhattacharyya of two histograms.
+LEVELS, LOW, HIGH, SAME = 4, -2.2, 2.7, 0.7
 LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
 
 
@@ -53,6 +55,7 @@ class CorrelationFilter:
         numerator: complex64 [C, SIDE, SIDE / 2 + 1], and
         denominator: float32 [SIDE, SIDE / 2 + 1], of the filter in the Fourier domain.
         mean, spread: float32 [C, 1, 1], of the channels when it began.
+        colours: float32 [LEVELS ** 3], how much of the object had which colour when it began; sums to 1.
         lost: frames in a row on which it was not found.
     """
 
@@ -61,10 +64,11 @@ class CorrelationFilter:
     denominator: Tensor
     mean: Tensor
     spread: Tensor
+    colours: Tensor
     lost: int = 0
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return self.box, self.numerator, self.denominator, self.mean, self.spread
+        return self.box, self.numerator, self.denominator, self.mean, self.spread, self.colours
 
     def missed(self) -> CorrelationFilter:
         """One more frame on which it was not found."""
@@ -108,7 +112,8 @@ def begin(seen: Tensor, box: Tensor, mask: Tensor) -> CorrelationFilter | None:
     window = _windows(seen, box[None])[0]
     mean = window.mean(dim=(1, 2), keepdim=True)
     spread = window.std(dim=(1, 2), keepdim=True) + 1e-3
-    blank = CorrelationFilter(box, window.new_zeros(()), window.new_zeros(()), mean, spread)
+    colours = _colours(window, _windows(mask, box[None])[0, 0])
+    blank = CorrelationFilter(box, window.new_zeros(()), window.new_zeros(()), mean, spread, colours)
     numerator, denominator = _lesson([blank], window[None], [mask])
     return replace(blank, numerator=numerator[0], denominator=denominator[0])
 
@@ -164,7 +169,7 @@ def locate(
                 moved[k], clear[k] = replace(filters[k], box=box), peak
     for k in set(range(len(filters))) - set(near):
         box, peak = _search(filters[k], seen[k], frames[k])
-        if peak >= CLEAR:
+        if peak >= CLEAR and _alike(filters[k], seen[k], box):
             moved[k], clear[k] = replace(filters[k], box=box), peak
     return moved, clear
 
@@ -198,6 +203,23 @@ def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, f
     there = replace(one, box=torch.cat((centres[best].clamp(0, 1), size)))
     (box,), (peak,) = _best([there], [seen])
     return box, float(peak)
+
+
+def _alike(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
+    """Whether what is in the box has the colours that the object had."""
+    inside = box[2:] / _window_sides(box[None])[0] / 2
+    offset = ((torch.arange(SIDE, device=box.device) + 0.5) / SIDE - 0.5).abs()
+    weight = (offset[:, None] < inside[1]) & (offset < inside[0])
+    found = _colours(_windows(seen, box[None])[0], weight.float())
+    return float((one.colours * found).sqrt().sum()) >= SAME
+
+
+def _colours(window: Tensor, weight: Tensor) -> Tensor:
+    """Histogram [LEVELS ** 3] of the colours of a window [C, SIDE, SIDE], weighted by [SIDE, SIDE]."""
+    levels = ((window[-3:] / COLOUR - LOW) / (HIGH - LOW) * LEVELS).long().clamp(0, LEVELS - 1)
+    bins = (levels[0] * LEVELS + levels[1]) * LEVELS + levels[2]
+    counts = window.new_zeros(LEVELS**3).index_add_(0, bins.flatten(), weight.flatten())
+    return counts / counts.sum().clamp(min=1e-6)
 
 
 def outline(logits: Tensor) -> Tensor:

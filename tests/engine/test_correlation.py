@@ -107,6 +107,21 @@ def test_what_comes_back_elsewhere_is_found_within_a_few_frames() -> None:
     assert middle(there) == pytest.approx((190, 200), abs=2)
 
 
+def test_the_same_pattern_in_other_colours_is_not_what_was_lost() -> None:
+    """Grey, and so its gradients, are the same."""
+    tint = torch.tensor([1.0, -0.5, -0.5]).view(3, 1, 1)
+    one = correlation.begin(picture(60, 60, thing=THING + tint), box(60, 60), mask(60, 60))
+    assert one is not None
+    lost = one.missed().missed()
+    clear: dict[int, list[float]] = {1: [], -1: []}
+    for frame in range(correlation.PHASES):
+        for sign, found in clear.items():
+            shown = picture(190, 200, thing=THING + sign * tint)
+            found += correlation.locate([lost], [shown], [frame])[1]
+    assert max(clear[1]) >= correlation.CLEAR
+    assert max(clear[-1]) == 0
+
+
 def test_a_batch_over_several_pictures_is_each_by_itself() -> None:
     filters = [started(), started(150, 150), started(60, 180), started().missed().missed().missed()]
     here, there = picture(104, 122), picture(152, 147)
