@@ -41,7 +41,8 @@ NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
-# What is found far away must have the colours learnt: the coefficient of Bhattacharyya of two histograms.
+# What is found far away must have the colours learnt: levels of each channel, its bounds, and
+# the least coefficient of Bhattacharyya of the two histograms.
 LEVELS, LOW, HIGH, SAME = 4, -2.2, 2.7, 0.7
 LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
 

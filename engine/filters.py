@@ -39,11 +39,10 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
         lanes: whose frames have edges.
         visible: `id` of lanes whose object is seen.
     """
-    known: dict[int, CorrelationFilter | None] = {}
-    begun = [lane for lane in lanes if id(lane) in visible and (lane.prompted or lane.filter is None)]
-    taught = [lane for lane in lanes if id(lane) in visible and lane.clear and lane not in begun]
-    for lane in lanes:
-        known[id(lane)] = lane.filter.missed() if lane.filter else None
+    here = [lane for lane in lanes if id(lane) in visible]
+    begun = [lane for lane in here if lane.prompted or lane.filter is None]
+    taught = [lane for lane in here if lane.clear and not lane.prompted]
+    known = {id(lane): lane.filter.missed() if lane.filter else None for lane in lanes}
     for lane in begun:
         picture, logits = lane.features.edges, lane.answer.filled
         assert picture is not None

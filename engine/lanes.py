@@ -186,9 +186,10 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
 
 def _to_be_asked(lane: Lane) -> bool:
     """Whether the network has to see the object by itself: on every second frame while it has done so."""
-    doubted = 0 < lane.clear < correlation.SURE
-    held = lane.filter is not None and lane.filter.lost == 0
-    return lane.clear == 0 or (doubted and not (held and lane.frame % 2))
+    if lane.filter is None or not lane.clear:
+        return True
+    held = lane.filter.lost == 0
+    return lane.clear < correlation.SURE and not (held and lane.frame % 2)
 
 
 def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
@@ -210,19 +211,18 @@ def _conditioned(lanes: Sequence[Lane]) -> Tensor:
 def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
     """Encode what each lane's object looks like into its memory, by `id` of the lane.
 
-    What was seen before an object went away is the memory of those that have filters: a network that has
-    nothing but absence to compare with takes nothing for the object any more.
+    Objects of presets with filters keep what they remember while they are away: a network that has nothing
+    but absence to compare with takes nothing for the object any more.
     """
     pictured = [lane for lane in lanes if lane.features.edges is not None]
     visible = seen(pictured)
     known = filters.learn(pictured, visible)
-    away = {id(lane) for lane in pictured if id(lane) not in visible and not lane.prompted}
     memories = {
         id(lane): replace(lane.memory.drawn_up(1), filter=known[id(lane)])
         for lane in pictured
-        if id(lane) in away
+        if id(lane) not in visible and not lane.prompted
     }
-    there = [lane for lane in lanes if id(lane) not in away]
+    there = [lane for lane in lanes if id(lane) not in memories]
     for batch in _batches(there, lambda lane: (int(lane.prompted),)):
         decoded = Decoded.batch([lane.answer for lane in batch])
         spatial = stages.remember([lane.features for lane in batch], decoded, batch[0].prompted)

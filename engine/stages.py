@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from engine.models import Model
 
 MEMORY_DTYPE = torch.bfloat16  # how upstream stores spatial memories, whatever it computes in
-
 LEAST_SCORE = 1e-3  # object score of what is known to be there
 
 

@@ -29,15 +29,12 @@ def remux(source: InputContainer, sink: OutputContainer) -> None:
     """Copy every video packet."""
     video = source.streams.video[0]
     copy = sink.add_stream_from_template(video)
-    said = False
-    for packet in source.demux(video):
-        if packet.dts is None:
-            continue
+    packets = (packet for packet in source.demux(video) if packet.dts is not None)
+    for index, packet in enumerate(packets):
         packet.stream = copy
-        sink.mux(packet)  # the first one connects
-        if not said:
+        sink.mux(packet)
+        if index == 0:  # which connects
             print(SENDING, flush=True)
-            said = True
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from playwright.sync_api import Playwright
 
 from engine.masks import rle_to_mask
 from engine.synthetic import SyntheticClip
+from signaling.demo.score import iou
 
 pytestmark = pytest.mark.browser
 
@@ -64,8 +65,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
     """Intersection over union; a browser that is short of time may have sent smaller pictures."""
     rows, columns = (np.arange(n) * m // n for n, m in zip(truth.shape, mask.shape, strict=True))
-    said = mask[rows[:, None], columns]
-    return float((said & truth).sum() / (said | truth).sum())
+    return iou(mask[rows[:, None], columns], truth)
 
 
 def test_the_mask_is_where_the_click_was(playwright: Playwright, url: str, still: Path) -> None:
