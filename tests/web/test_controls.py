@@ -350,6 +350,7 @@ def test_a_picture_that_has_expired_is_said_and_the_newest_offered(live: Studio,
     live.until(
         lambda: tool.is_enabled() and tool.get_attribute("aria-pressed") == "false", "it can be frozen"
     )
+    live.page.focus("#overlay")  # Space on a button presses that
     live.page.keyboard.press(" ")
     live.until_condition("frozen")
     live.page.wait_for_timeout(200)  # nothing newer is on its way to the picture
