@@ -23,8 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.windows import cut, samples
+
 DIRECTIONS = 8  # of gradients
-COARSE, CELL = 2, 2  # pixels that are one before gradients are taken; of those, how many share a histogram
+CELL = 2  # pixels that share a histogram
 COLOUR = 0.3  # weight of the colours, which have unit variance, beside gradients of norm 1
 SIDE = 32  # samples of a window each way
 CONTEXT = 2.0  # mean sides of the box that a window is wider than it
@@ -80,12 +82,11 @@ def edges(images: Tensor) -> Tensor:
     """What filters see of pictures: gradient directions (Dalal and Triggs, CVPR 2005, signed) and colours.
 
     Args:
-        images: [N, 3, S, S], channels of zero mean and unit variance.
+        images: float32 [N, 3, S, S], of half the network's size, channels of zero mean and unit variance.
 
     Returns:
-        float16 [N, DIRECTIONS + 3, S / 4, S / 4].
+        float16 [N, DIRECTIONS + 3, S / 2, S / 2].
     """
-    images = F.avg_pool2d(images.float(), COARSE)
     grey = images.mean(dim=1, keepdim=True)
     dx = F.pad(grey[..., 2:] - grey[..., :-2], (1, 1, 0, 0))
     dy = F.pad(grey[..., 2:, :] - grey[..., :-2, :], (0, 0, 1, 1))
@@ -253,13 +254,8 @@ def _boxes(filters: Sequence[CorrelationFilter]) -> Tensor:
 
 
 def _each(boxes: Tensor, seen: Sequence[Tensor]) -> Tensor:
-    """The window around each box [n, 4] in its picture, [n, C, SIDE, SIDE]; one picture's are cut at once."""
-    lanes: dict[int, list[int]] = {}
-    for k, picture in enumerate(seen):
-        lanes.setdefault(id(picture), []).append(k)
-    order = [k for ks in lanes.values() for k in ks]
-    windows = torch.cat([_windows(seen[ks[0]], boxes[ks]) for ks in lanes.values()])
-    return windows[torch.tensor(order, device=boxes.device).argsort()]
+    """The window around each box [n, 4] in its picture, [n, C, SIDE, SIDE]."""
+    return cut(seen, *_samples(boxes))
 
 
 def _window_sides(boxes: Tensor) -> Tensor:
@@ -270,19 +266,14 @@ def _window_sides(boxes: Tensor) -> Tensor:
 
 def _windows(seen: Tensor, boxes: Tensor) -> Tensor:
     """What is around each box [n, 4] of one picture [1, C, H, W], as [n, C, SIDE, SIDE]."""
-    x, y = _samples(boxes)
-    grid = torch.stack((x[:, None].expand(-1, SIDE, -1), y[:, :, None].expand(-1, -1, SIDE)), dim=-1)
-    cut = F.grid_sample(
-        seen.float(), grid.reshape(1, -1, SIDE, 2) * 2 - 1, padding_mode="border", align_corners=False
-    )
-    return cut.view(cut.shape[1], len(boxes), SIDE, SIDE).transpose(0, 1)
+    return _each(boxes, [seen] * len(boxes))
 
 
 def _samples(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Where the samples of the windows are, x and y [n, SIDE]."""
-    places = (torch.arange(SIDE, device=boxes.device) + 0.5) / SIDE - 0.5
     sides = _window_sides(boxes)
-    return boxes[:, 0, None] + places * sides[:, 0, None], boxes[:, 1, None] + places * sides[:, 1, None]
+    x, y = (samples(boxes[:, k], sides[:, k], SIDE) for k in (0, 1))
+    return x, y
 
 
 def _inside(boxes: Tensor) -> Tensor:

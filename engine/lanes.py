@@ -182,6 +182,11 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         astray = [lane for lane in batch if lane.agreement < ASTRAY]
         if astray:
             _look(stages, astray, torch.cat([stages.unremembered(lane.features) for lane in astray]))
+    for batch in _batches(lanes, _any):
+        features = [lane.features for lane in batch]
+        snapped = stages.snapped(Decoded.batch([lane.answer for lane in batch]), features)
+        for index, lane in enumerate(batch):
+            lane.decoded = snapped.lane(index)
 
 
 def _to_be_asked(lane: Lane) -> bool:

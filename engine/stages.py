@@ -7,7 +7,7 @@ no prompt of a person and no id. A lane is one object on one frame; all lanes of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +21,7 @@ from engine.correlation import edges
 from engine.dense import dense_prompt
 from engine.holes import fill_holes
 from engine.memory import Memory
+from engine.snap import snap
 
 if TYPE_CHECKING:
     from engine.models import Model
@@ -38,14 +39,16 @@ class Features:
         high: the decoder's high-resolution maps, [1, hidden_dim / 8, S/4, S/4] and
             [1, hidden_dim / 4, S/8, S/8]; empty for networks without.
         edges: what correlation filters see of the picture, for presets with; `engine.correlation`.
+        picture: float16 [1, 3, S/2, S/2] of the picture itself, for presets whose masks snap to its colours.
     """
 
     top: Tensor
     high: tuple[Tensor, ...]
     edges: Tensor | None = None
+    picture: Tensor | None = None
 
     def tensors(self) -> Iterator[Tensor]:
-        yield from (self.top, *self.high, *(() if self.edges is None else (self.edges,)))
+        yield from (self.top, *self.high, *(t for t in (self.edges, self.picture) if t is not None))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,14 +116,17 @@ class Stages:
         encoded = []
         for batch in images[:, None] if images.device.type == "cpu" else (images,):
             levels = net.forward_image(batch)["backbone_fpn"][-net.num_feature_levels :]
-            encoded += [
-                Features(levels[-1][n : n + 1], tuple(level[n : n + 1] for level in levels[:-1]), seen)
-                for n, seen in enumerate(self._edges(batch))
-            ]
+            for n in range(len(batch)):
+                high = tuple(level[n : n + 1] for level in levels[:-1])
+                encoded.append(Features(levels[-1][n : n + 1], high, *self._seen(batch[n : n + 1])))
         return encoded
 
-    def _edges(self, images: Tensor) -> list[Tensor] | list[None]:
-        return list(edges(images)[:, None]) if self._filtered else [None] * len(images)
+    def _seen(self, image: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """`edges` and `picture` of `Features`."""
+        if not self._filtered:
+            return None, None
+        picture = F.avg_pool2d(image.float(), 2)
+        return edges(picture), picture.half()
 
     def unremembered(self, features: Features) -> Tensor:
         """[1, C, H, W] for an object that is seen for the first time: no memory to read."""
@@ -260,6 +266,29 @@ class Stages:
             pointer = there * pointer
         absent: Tensor = (1 - there) * net.no_obj_ptr
         return pointer + absent
+
+    def snapped(
+        self,
+        decoded: Decoded,
+        features: Sequence[Features],
+        limits: Tensor | None = None,
+        clicks: Clicks | None = None,
+    ) -> Decoded:
+        """The same with masks redrawn along the colours of the picture (`engine.snap`), for presets with.
+
+        Args:
+            limits: float32 [B, 4], boxes that a person drew, centre and size in 0..1.
+            clicks: on every one of the masks; what is no click is passed over.
+        """
+        pictures = [f.picture for f in features if f.picture is not None]
+        if not pictures:
+            return decoded
+        points = labels = None
+        if clicks is not None:
+            real = (clicks.labels[0] == 0) | (clicks.labels[0] == 1)
+            points, labels = clicks.coords[0, real] / self._net.image_size, clicks.labels[0, real]
+        filled = snap(pictures, decoded.filled, limits, points, labels)
+        return replace(decoded, logits=filled, filled=filled)
 
     def adopt(self, features: Features, mask: Tensor) -> Decoded:
         """Take a mask as it is, bypassing the decoder (`SAM2Base._use_mask_as_output`).

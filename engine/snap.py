@@ -1,0 +1,129 @@
+"""Masks snapped to the colours of the picture: what a small network draws is ragged, and leaks.
+
+The mask says roughly which colours are the object's and which are around it; each pixel near it then goes
+where its own colour and those of its neighbours say. As GrabCut (Rother et al., SIGGRAPH 2004), with
+histograms for its mixtures and a few mean-field steps for its cut, so that it is quick and runs as a batch.
+
+Knows pictures, masks, boxes and points; knows no network and no object's past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from engine import windows
+from engine.correlation import outline
+
+SIDE = 48  # samples of a window each way
+AROUND = 0.4  # that a window shows beside the mask, in mean sides of its box, and at least
+LEAST_AROUND = 0.03  # so much of the picture
+GROW = 0.15  # that a mask may grow by, in sides of its box
+SLACK = 0.012  # that it may go beyond a box that a person drew, in pictures
+LEVELS, LOW, HIGH = 8, -2.2, 2.7  # of each channel, and its bounds
+CORE = 0.6  # of the network's certainty from which on a pixel teaches the object's colours
+NETWORK, BOUND = 0.5, 4.0  # weight of the network's logits, and how far they count
+COLOUR_BOUND = 3.0  # of the logarithm of how much likelier a colour is in the object than around it
+RARE = 1e-4  # share of a colour that says nothing
+NEIGHBOURS, STEPS = 2.5, 3  # weight of neighbours of the same colour; how often they are asked
+CLICK = 0.02  # radius of what a click decides, in pictures
+DECIDED = 20.0  # logit of that
+LOGIT = 8.0  # of what comes out, at most
+
+
+def snap(
+    pictures: Sequence[Tensor],
+    logits: Tensor,
+    limits: Tensor | None = None,
+    points: Tensor | None = None,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """Redraw masks along colours.
+
+    Args:
+        pictures: [1, 3, H, W] for each mask, channels of zero mean and unit variance.
+        logits: float32 [B, 1, size, size] of the network.
+        limits: float32 [B, 4], boxes that persons drew around the objects, centre and size in 0..1.
+        points: float32 [P, 2], clicks on every one of the masks in 0..1, with
+        labels: [P], 1 where the object is and 0 where it is not.
+
+    Returns:
+        [B, 1, size, size] in -LOGIT..LOGIT, `logits` themselves where they hold nothing.
+    """
+    boxes = outline(logits)
+    beside = (AROUND * boxes[:, 2:].prod(dim=1).sqrt()).clamp(min=LEAST_AROUND)
+    x, y = (windows.samples(boxes[:, k], boxes[:, 2 + k] + 2 * beside, SIDE) for k in (0, 1))
+    colours = windows.cut(pictures, x, y)
+    network = torch.cat(
+        [windows.cut([one[None]], x[k : k + 1], y[k : k + 1]) for k, one in enumerate(logits)]
+    )
+    inside = _within(x, y, torch.full_like(boxes, 0.5), torch.full_like(boxes, 0.5))
+    if limits is None:
+        near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
+    else:
+        near = _within(x, y, limits[:, :2], limits[:, 2:] / 2 + SLACK)
+    said = network[:, 0]
+    belief = torch.where(
+        near, NETWORK * said.clamp(-BOUND, BOUND) + _colour(colours, said, near, inside), -DECIDED
+    )
+    if points is not None and labels is not None:
+        belief = _clicked(belief, x, y, points, labels)
+    there = _settle(belief, colours)
+    cells = logits.shape[-1]
+    snapped = (windows.put_back(there, x, y, cells)[:, None] - 0.5) * 2 * LOGIT
+    return torch.where((logits > 0).flatten(1).any(dim=1)[:, None, None, None], snapped, logits)
+
+
+def _within(x: Tensor, y: Tensor, centre: Tensor, half: Tensor) -> Tensor:
+    """bool [B, SIDE, SIDE], samples whose place is at most `half` [B, xy] from `centre` [B, xy]."""
+    across = (x - centre[:, :1]).abs() <= half[:, :1]
+    down = (y - centre[:, 1:2]).abs() <= half[:, 1:2]
+    return down[:, :, None] & across[:, None]
+
+
+def _colour(colours: Tensor, said: Tensor, near: Tensor, inside: Tensor) -> Tensor:
+    """[B, SIDE, SIDE], the logarithm of how much likelier a colour is in the object than around it."""
+    levels = ((colours - LOW) / (HIGH - LOW) * LEVELS).long().clamp(0, LEVELS - 1)
+    bins = ((levels[:, 0] * LEVELS + levels[:, 1]) * LEVELS + levels[:, 2]).flatten(1)
+    belief = said.sigmoid() * near
+    core = (belief - CORE).clamp(min=0)
+    object_, around = (_histogram(bins, (w * inside).flatten(1)) for w in (core, 1 - belief))
+    ratio = ((object_ + RARE) / (around + RARE)).log().clamp(-COLOUR_BOUND, COLOUR_BOUND)
+    return ratio.gather(1, bins).view_as(said)
+
+
+def _histogram(bins: Tensor, weight: Tensor) -> Tensor:
+    """[B, LEVELS ** 3], shares of the weight."""
+    counts = weight.new_zeros(len(bins), LEVELS**3).scatter_add_(1, bins, weight)
+    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def _clicked(belief: Tensor, x: Tensor, y: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+    for (px, py), label in zip(points, labels.tolist(), strict=True):
+        here = torch.hypot((x - px)[:, None], (y - py)[:, :, None]) <= CLICK
+        belief = torch.where(here, DECIDED if label else -DECIDED, belief)
+    return belief
+
+
+def _settle(belief: Tensor, colours: Tensor) -> Tensor:
+    """Mean-field steps: each sample listens to its four neighbours, the more the more alike their colours."""
+    links = []
+    for axis in (1, 2):
+        ahead, behind = slice(1, None), slice(None, -1)
+        there = [slice(None)] * 3
+        here = list(there)
+        here[axis], there[axis] = behind, ahead
+        change = (colours[:, :, *here[1:]] - colours[:, :, *there[1:]]).square().sum(dim=1)
+        links.append((tuple(here), tuple(there), change))
+    scale = 2 * torch.stack([change.flatten(1).mean(dim=1) for *_, change in links]).mean(dim=0) + 1e-4
+    alike = [(a, b, NEIGHBOURS * (-change / scale[:, None, None]).exp()) for a, b, change in links]
+    q = belief.sigmoid()
+    for _ in range(STEPS):
+        vote, said = 2 * q - 1, belief.clone()
+        for here_, there_, weight in alike:
+            said[here_] += weight * vote[there_]
+            said[there_] += weight * vote[here_]
+        q = said.sigmoid()
+    return q

@@ -1,0 +1,63 @@
+"""Windows cut out of pictures and put back: many of them, each its own place and size, as one batch.
+
+Knows tensors and places in 0..1 of a picture; knows no object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def samples(centre: Tensor, side: Tensor, count: int) -> Tensor:
+    """Where `count` samples [n, count] of windows lie, for centres and sides [n] in 0..1 of the picture."""
+    places = (torch.arange(count, device=centre.device) + 0.5) / count - 0.5
+    return centre[:, None] + places * side[:, None]
+
+
+def cut(pictures: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """What pictures show at `x` [n, W] and `y` [n, H], as [n, C, H, W]; bilinear, the border goes on.
+
+    Args:
+        pictures: [1, C, h, w] for each window; windows of one and the same are cut at once.
+    """
+    lanes: dict[int, list[int]] = {}
+    for k, picture in enumerate(pictures):
+        lanes.setdefault(id(picture), []).append(k)
+    if len(lanes) == 1:
+        return _cut(pictures[0], x, y)
+    order = torch.tensor([k for ks in lanes.values() for k in ks], device=x.device)
+    parts = [_cut(pictures[ks[0]], x[ks], y[ks]) for ks in lanes.values()]
+    return torch.cat(parts)[order.argsort()]
+
+
+def _cut(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The same from one picture."""
+    (n, width), height = x.shape, y.shape[1]
+    grid = torch.stack((x[:, None].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)), dim=-1)
+    found = F.grid_sample(
+        picture.float(), grid.reshape(1, -1, width, 2) * 2 - 1, padding_mode="border", align_corners=False
+    )
+    return found.view(found.shape[1], n, height, width).transpose(0, 1)
+
+
+def put_back(windows: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:
+    """The mean of windows [n, H, W] over each cell of a picture, [n, size, size]; 0 where there is no window.
+
+    Args:
+        x, y: where the samples lie, [n, W] and [n, H].
+    """
+    with torch.autocast(windows.device.type, enabled=False):
+        return _shares(y, size) @ windows @ _shares(x, size).transpose(1, 2)
+
+
+def _shares(places: Tensor, size: int) -> Tensor:
+    """[n, size, count]: how much of each cell every sample covers."""
+    half = (places[:, 1:2] - places[:, :1]) / 2
+    edges = torch.arange(size + 1, device=places.device) / size
+    low = torch.maximum((places - half)[:, None], edges[:-1, None])
+    high = torch.minimum((places + half)[:, None], edges[1:, None])
+    return (high - low).clamp(min=0) * size
