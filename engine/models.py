@@ -35,6 +35,7 @@ class Preset:
             weights, which run at any that the network takes.
         dense_prompts: clicks and boxes are also given drawn, as a mask prompt (`engine.dense`).
         correlation_filter: a filter for each object tells the network where to look (`engine.correlation`).
+        snap: masks are redrawn along the colours of the picture (`engine.snap`).
         fill_hole_area: background holes of at most this many low-resolution pixels are filled; 0 for none.
         parameters: rounded count, for people.
     """
@@ -46,6 +47,7 @@ class Preset:
     image_sizes: tuple[int, ...] = ()
     dense_prompts: bool = False
     correlation_filter: bool = False
+    snap: bool = False
     fill_hole_area: int = 8
     parameters: str = ""
 
@@ -70,6 +72,7 @@ MODELS: dict[str, Preset] = {
             image_sizes=(256,),
             dense_prompts=True,
             correlation_filter=True,
+            snap=True,
             parameters="4 M",
         ),
         _meta("tiny", "t", "tiny", "39 M"),

@@ -94,7 +94,7 @@ class Stages:
     def __init__(self, model: Model) -> None:
         self._net = net = model.net
         self._fill_area = model.preset.fill_hole_area
-        self._filtered = model.preset.correlation_filter
+        self._filtered, self._snaps = model.preset.correlation_filter, model.preset.snap
         self.grid = model.image_size // net.backbone_stride
         probe = torch.zeros(1, 1, self.grid, self.grid, device=model.device)
         # Row by row, [1, HW, hidden_dim] and [1, HW, mem_dim].
@@ -121,12 +121,12 @@ class Stages:
                 encoded.append(Features(levels[-1][n : n + 1], high, *self._seen(batch[n : n + 1])))
         return encoded
 
-    def _seen(self, image: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    def _seen(self, image: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """`edges` and `picture` of `Features`."""
-        if not self._filtered:
+        if not (self._filtered or self._snaps):
             return None, None
-        picture = F.avg_pool2d(image.float(), 2)
-        return edges(picture), picture.half()
+        half = F.avg_pool2d(image.float(), 2)
+        return edges(half) if self._filtered else None, half.half() if self._snaps else None
 
     def unremembered(self, features: Features) -> Tensor:
         """[1, C, H, W] for an object that is seen for the first time: no memory to read."""
@@ -280,9 +280,9 @@ class Stages:
             limits: float32 [B, 4], boxes that a person drew, centre and size in 0..1.
             clicks: on every one of the masks; what is no click is passed over.
         """
-        pictures = [f.picture for f in features if f.picture is not None]
-        if not pictures:
+        if not self._snaps:
             return decoded
+        pictures = [f.picture for f in features if f.picture is not None]
         points = labels = None
         if clicks is not None:
             real = (clicks.labels[0] == 0) | (clicks.labels[0] == 1)

@@ -29,7 +29,8 @@ def network(name: str, device: str, image_size: int, dtype: str | None) -> tuple
             raise
         model, weights = _random(name, device, image_size, precision), ", random weights"
     model = dataclasses.replace(
-        model, preset=dataclasses.replace(model.preset, fill_hole_area=0, correlation_filter=False)
+        model,
+        preset=dataclasses.replace(model.preset, fill_hole_area=0, correlation_filter=False, snap=False),
     )
     return model, f"{name} at {model.image_size}, {str(model.dtype).removeprefix('torch.')}{weights}"
 
