@@ -208,8 +208,9 @@ def _passed(moment: Moment) -> Moment:
 
 def _own(features: Features) -> Features:
     """Without the rest of the batch that they were a part of."""
-    top, *high = (_alone(m) for m in (features.top, *features.high))
-    return Features(top, tuple(high), None if features.edges is None else _alone(features.edges))
+    high = tuple(_alone(level) for level in features.high)
+    seen = (None if part is None else _alone(part) for part in (features.edges, features.picture))
+    return Features(_alone(features.top), high, *seen)
 
 
 def _alone(part: Tensor) -> Tensor:
