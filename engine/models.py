@@ -73,6 +73,7 @@ MODELS: dict[str, Preset] = {
             dense_prompts=True,
             correlation_filter=True,
             snap=True,
+            fill_hole_area=0,  # snapping leaves none
             parameters="4 M",
         ),
         _meta("tiny", "t", "tiny", "39 M"),

@@ -16,8 +16,8 @@ RANDOM_SEED = 7
 def network(name: str, device: str, image_size: int, dtype: str | None) -> tuple[Model, str]:
     """A model of the table, with random weights where its own cannot be had, and how a row names it.
 
-    Hole filling is off in it: upstream's needs a compiled extension and transformers has none, so that all
-    contenders do the same work.
+    Hole filling is off in it, for upstream's needs a compiled extension and transformers has none; so is what
+    pico does beside its network. All contenders do the same work then.
     """
     preset = MODELS.get(name)
     size = image_size if preset is not None and preset.hub_id else None  # pico has one of its own
