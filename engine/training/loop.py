@@ -156,7 +156,7 @@ def draw_lesson(stage: Stage, progress: float, g: torch.Generator) -> Lesson:
     more = 1 + int(draws[1] * 3 / stage.clicks) if draws[1] < stage.clicks else 0
     correct = 1 + int(draws[3] * (stage.frames - 1)) if draws[2] < stage.correct else None
     low, high = stage.balance
-    return Lesson(first, more, correct, low + (high - low) * progress, draws[4] < stage.told)
+    return Lesson(first, more, correct, stage.pointed, low + (high - low) * progress, draws[4] < stage.told)
 
 
 def prime(net: SAM2Base) -> None:

@@ -21,16 +21,25 @@ def clicks(masks: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
 
 def boxes(masks: Tensor, g: torch.Generator, noise: float = 0.06) -> tuple[Tensor, Tensor]:
     """Boxes around the masks, each side off by up to a few percent as hand-drawn ones are."""
-    size, device = masks.shape[-1], masks.device
+    return jittered(corners(masks), masks.shape[-1], g, noise)
+
+
+def corners(masks: Tensor) -> Tensor:
+    """float32 [N, 4], left, top, right and bottom in pixels; the whole picture where a mask is empty."""
+    size = masks.shape[-1]
     columns, rows = masks.any(1).float(), masks.any(2).float()
     x0, y0 = columns.argmax(1), rows.argmax(1)
     x1, y1 = size - columns.flip(1).argmax(1), size - rows.flip(1).argmax(1)
-    corners = torch.stack((x0, y0, x1, y1), 1).float()
-    sides = (corners[:, 2:] - corners[:, :2]).repeat(1, 2)
-    off = (torch.randn(len(masks), 4, generator=g) * noise).clamp(-2 * noise, 2 * noise).to(device)
-    corners = (corners + off * sides).clamp(0, size - 1)
-    labels = torch.tensor([2, 3], dtype=torch.int32, device=device).expand(len(masks), 2)
-    return corners.view(-1, 2, 2), labels
+    return torch.stack((x0, y0, x1, y1), 1).float()
+
+
+def jittered(boxes: Tensor, size: int, g: torch.Generator, noise: float) -> tuple[Tensor, Tensor]:
+    """Boxes [N, 4] as prompts, each side off by about `noise` of its length."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    off = (torch.randn(len(boxes), 4, generator=g) * noise).clamp(-2 * noise, 2 * noise).to(boxes.device)
+    moved = (boxes + off * sides).clamp(0, size - 1)
+    labels = torch.tensor([2, 3], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)
+    return moved.view(-1, 2, 2), labels
 
 
 def corrections(masks: Tensor, predicted: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -23,15 +23,26 @@ from engine.training.scenes import Clips
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+FILTER_NOISE = 0.1  # of the sides of a filter's box, in its sides
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """How a batch is prompted: first "click" | "box" | "mask", clicks to add on frame 0, and later ones."""
+    """How a batch is prompted.
+
+    Attributes:
+        first: "click" | "box" | "mask" on frame 0, and
+        clicks: corrections to add there.
+        correct_at: a later frame that is corrected by a click.
+        pointed: chance of a later frame to have a box for each object, as a correlation filter gives it.
+        balance: of the mask loss.
+        told: the network is told by the truth whether an object is there.
+    """
 
     first: str = "click"
     clicks: int = 0
     correct_at: int | None = None
+    pointed: float = 0.0
     balance: float = 0.0
     told: bool = True
 
@@ -83,6 +94,7 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
     output: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     losses: list[Losses] = []
     ious: list[float] = []
+    boxes = prompts.corners(clips.masks[:, 0].flatten(0, 1))
     with Tap(net)() as tap:
         for t in range(frames):
             truth = clips.masks[:, t].flatten(0, 1)
@@ -91,7 +103,9 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
             if t == 0:
                 results = frame.prompted(lesson, g)
             else:
-                results = frame.tracked(lesson.correct_at == t, g)
+                boxes = torch.where(truth.any(2).any(1)[:, None], prompts.corners(truth), boxes)
+                pointed = float(torch.rand((), generator=g)) < lesson.pointed
+                results = frame.tracked(lesson.correct_at == t, boxes if pointed else None, g)
             losses += [frame_losses(d, truth, weight, lesson.balance) for d in results]
             final = F.interpolate(frame.logits, truth.shape[-2:], mode="bilinear", align_corners=False)
             ious.append(mean_iou(final[:, 0] > 0, truth, weight))
@@ -159,8 +173,16 @@ class _Step:
         self._store(out, prompted=True)
         return decoded
 
-    def tracked(self, correct: bool, g: torch.Generator) -> list[Decoded]:
-        out = self._run(memorise=not correct)
+    def tracked(self, correct: bool, boxes: Tensor | None, g: torch.Generator) -> list[Decoded]:
+        """Follow onto the frame, with a filter's `boxes` [N, 4] to look in if there are any."""
+        if boxes is None:
+            out = self._run(memorise=not correct)
+        else:
+            points, labels = prompts.jittered(boxes, self.truth.shape[-1], g, FILTER_NOISE)
+            with self._soft():
+                out = self._run(
+                    points, labels, self._dense(points, labels), memorise=not correct, first=False
+                )
         decoded = [self._said()]
         if correct:
             logits = out["pred_masks"].detach().clamp(-32, 32)
@@ -170,6 +192,15 @@ class _Step:
             decoded.append(self._said())
         self._store(out, prompted=correct)
         return decoded
+
+    @contextmanager
+    def _soft(self) -> Iterator[None]:
+        """What a filter's box has shown is remembered like what was tracked, not like what was prompted."""
+        hard, self.net.binarize_mask_from_pts_for_mem_enc = self.net.binarize_mask_from_pts_for_mem_enc, False
+        try:
+            yield
+        finally:
+            self.net.binarize_mask_from_pts_for_mem_enc = hard
 
     def _add(
         self, points: Tensor, labels: Tensor, logits: Tensor, g: torch.Generator
