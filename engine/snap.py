@@ -56,15 +56,12 @@ def snap(
     beside = (AROUND * boxes[:, 2:].prod(dim=1).sqrt()).clamp(min=LEAST_AROUND)
     x, y = (windows.samples(boxes[:, k], boxes[:, 2 + k] + 2 * beside, SIDE) for k in (0, 1))
     colours = windows.cut(pictures, x, y)
-    network = torch.cat(
-        [windows.cut([one[None]], x[k : k + 1], y[k : k + 1]) for k, one in enumerate(logits)]
-    )
+    said = windows.cut(list(logits[:, None]), x, y)[:, 0]
     inside = _within(x, y, torch.full_like(boxes, 0.5), torch.full_like(boxes, 0.5))
     if limits is None:
         near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
     else:
         near = _within(x, y, limits[:, :2], limits[:, 2:] / 2 + SLACK)
-    said = network[:, 0]
     belief = torch.where(
         near, NETWORK * said.clamp(-BOUND, BOUND) + _colour(colours, said, near, inside), -DECIDED
     )

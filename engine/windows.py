@@ -22,26 +22,20 @@ def cut(pictures: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
     """What pictures show at `x` [n, W] and `y` [n, H], as [n, C, H, W]; bilinear, the border goes on.
 
     Args:
-        pictures: [1, C, h, w] for each window; windows of one and the same are cut at once.
+        pictures: [1, C, h, w] for each window, often one and the same.
     """
-    lanes: dict[int, list[int]] = {}
-    for k, picture in enumerate(pictures):
-        lanes.setdefault(id(picture), []).append(k)
-    if len(lanes) == 1:
-        return _cut(pictures[0], x, y)
-    order = torch.tensor([k for ks in lanes.values() for k in ks], device=x.device)
-    parts = [_cut(pictures[ks[0]], x[ks], y[ks]) for ks in lanes.values()]
-    return torch.cat(parts)[order.argsort()]
-
-
-def _cut(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The same from one picture."""
     (n, width), height = x.shape, y.shape[1]
-    grid = torch.stack((x[:, None].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)), dim=-1)
-    found = F.grid_sample(
-        picture.float(), grid.reshape(1, -1, width, 2) * 2 - 1, padding_mode="border", align_corners=False
+    grid = (
+        torch.stack((x[:, None].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)), dim=-1) * 2 - 1
     )
+    if any(picture is not pictures[0] for picture in pictures):
+        return _sample(torch.cat(tuple(pictures)), grid)
+    found = _sample(pictures[0], grid.reshape(1, -1, width, 2))
     return found.view(found.shape[1], n, height, width).transpose(0, 1)
+
+
+def _sample(pictures: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)
 
 
 def put_back(windows: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:
