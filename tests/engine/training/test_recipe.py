@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.pico import build_pico
+from engine.pico import PicoConfig, build_pico
 from engine.training import prompts
 from engine.training.export import export, plot
 from engine.training.loop import Run, RunConfig
@@ -18,11 +18,12 @@ from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
 from engine.training.scenes import SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures, procedural_pictures
+from engine.training.unroll import Lesson, unroll
 from engine.types import EngineError
 
 TINY = (
     Stage("still", 2, clips=2, frames=1, size=64, first=(0.5, 0.5, 0.0), clicks=1.0),
-    Stage("video", 2, clips=1, frames=3, size=64, correct=1.0),
+    Stage("video", 2, clips=1, frames=3, size=64, correct=1.0, pointed=0.5),
 )
 
 
@@ -122,6 +123,33 @@ def test_a_correction_is_made_where_the_larger_error_is() -> None:
     assert shifted[0, y, x]
     assert not truth[0, y, x]
     assert labels.item() == 0
+
+
+def test_boxes_of_a_filter_are_off_a_little_and_of_what_is_gone_there_is_none() -> None:
+    masks = torch.cat((discs((50, 60)), torch.zeros(1, 128, 128, dtype=torch.bool)))
+    true = prompts.corners(masks)
+    assert true.tolist() == [[31.0, 41.0, 70.0, 80.0], [0.0, 0.0, 128.0, 128.0]]
+    drawn = [prompts.jittered(true[:1], 128, generator(seed), 0.1) for seed in range(20)]
+    off = torch.stack([points.view(4) - true[0] for points, _ in drawn])
+    assert 0.05 * 39 < off.abs().mean() < 0.12 * 39
+    assert off.abs().max() <= 0.2 * 39 + 1e-4
+    assert all(labels.tolist() == [[2, 3]] for _, labels in drawn)
+
+
+@pytest.mark.parametrize("pointed", [0.0, 1.0])
+def test_later_frames_have_boxes_as_often_as_asked(pictures: Pictures, pointed: float) -> None:
+    wardrobe = Wardrobe(pictures, seed=3, groups=8)
+    wardrobe.at(5)
+    clips = make_clips(Material(pictures), wardrobe, 1, SceneConfig(size=64, frames=4), generator())
+    net = build_pico(PicoConfig(image_size=64))
+    asked: list[object] = []
+    net.sam_prompt_encoder.register_forward_pre_hook(
+        lambda _, args, kwargs: asked.append(kwargs["points"][1][0].tolist()), with_kwargs=True
+    )
+    unroll(net, clips, Lesson(first="click", pointed=pointed), generator())
+    assert asked[0] == [1, -1] or asked[0] == [1]
+    assert [labels[:2] == [2, 3] for labels in asked[1:] if isinstance(labels, list)] == [pointed == 1.0] * 3
+    assert net.binarize_mask_from_pts_for_mem_enc, "only while a filter's box is looked at"
 
 
 def test_losses_prefer_the_truth_and_leave_absent_objects_out() -> None:
