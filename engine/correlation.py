@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.colours import bins, histogram
 from engine.windows import cut, samples
 
 DIRECTIONS = 8  # of gradients
@@ -43,9 +44,9 @@ NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
-# What is found far away must have the colours learnt: levels of each channel, its bounds, and
-# the least coefficient of Bhattacharyya of the two histograms.
-LEVELS, LOW, HIGH, SAME = 4, -2.2, 2.7, 0.7
+# What is found far away must have the colours learnt: levels of each channel, and the least coefficient of
+# Bhattacharyya of the two histograms.
+LEVELS, SAME = 4, 0.7
 LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
 
 
@@ -218,10 +219,7 @@ def _alike(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
 
 def _colours(window: Tensor, weight: Tensor) -> Tensor:
     """Histogram [LEVELS ** 3] of the colours of a window [C, SIDE, SIDE], weighted by [SIDE, SIDE]."""
-    levels = ((window[-3:] / COLOUR - LOW) / (HIGH - LOW) * LEVELS).long().clamp(0, LEVELS - 1)
-    bins = (levels[0] * LEVELS + levels[1]) * LEVELS + levels[2]
-    counts = window.new_zeros(LEVELS**3).index_add_(0, bins.flatten(), weight.flatten())
-    return counts / counts.sum().clamp(min=1e-6)
+    return histogram(bins(window[None, -3:] / COLOUR, LEVELS), weight[None], LEVELS)[0]
 
 
 def outline(logits: Tensor) -> Tensor:

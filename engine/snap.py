@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine import windows
+from engine.colours import bins, histogram
 from engine.correlation import outline
 
 SIDE = 48  # samples of a window each way
@@ -22,7 +24,7 @@ AROUND = 0.4  # that a window shows beside the mask, in mean sides of its box, a
 LEAST_AROUND = 0.03  # so much of the picture
 GROW = 0.15  # that a mask may grow by, in sides of its box
 SLACK = 0.012  # that it may go beyond a box that a person drew, in pictures
-LEVELS, LOW, HIGH = 8, -2.2, 2.7  # of each channel, and its bounds
+LEVELS = 8  # of each channel
 CORE = 0.6  # of the network's certainty from which on a pixel teaches the object's colours
 NETWORK, BOUND = 0.5, 4.0  # weight of the network's logits, and how far they count
 COLOUR_BOUND = 3.0  # of the logarithm of how much likelier a colour is in the object than around it
@@ -82,19 +84,12 @@ def _within(x: Tensor, y: Tensor, centre: Tensor, half: Tensor) -> Tensor:
 
 def _colour(colours: Tensor, said: Tensor, near: Tensor, inside: Tensor) -> Tensor:
     """[B, SIDE, SIDE], the logarithm of how much likelier a colour is in the object than around it."""
-    levels = ((colours - LOW) / (HIGH - LOW) * LEVELS).long().clamp(0, LEVELS - 1)
-    bins = ((levels[:, 0] * LEVELS + levels[:, 1]) * LEVELS + levels[:, 2]).flatten(1)
+    colour = bins(colours, LEVELS)
     belief = said.sigmoid() * near
     core = (belief - CORE).clamp(min=0)
-    object_, around = (_histogram(bins, (w * inside).flatten(1)) for w in (core, 1 - belief))
+    object_, around = (histogram(colour, weight * inside, LEVELS) for weight in (core, 1 - belief))
     ratio = ((object_ + RARE) / (around + RARE)).log().clamp(-COLOUR_BOUND, COLOUR_BOUND)
-    return ratio.gather(1, bins).view_as(said)
-
-
-def _histogram(bins: Tensor, weight: Tensor) -> Tensor:
-    """[B, LEVELS ** 3], shares of the weight."""
-    counts = weight.new_zeros(len(bins), LEVELS**3).scatter_add_(1, bins, weight)
-    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return ratio.gather(1, colour.flatten(1)).view_as(said)
 
 
 def _clicked(belief: Tensor, x: Tensor, y: Tensor, points: Tensor, labels: Tensor) -> Tensor:
@@ -106,21 +101,14 @@ def _clicked(belief: Tensor, x: Tensor, y: Tensor, points: Tensor, labels: Tenso
 
 def _settle(belief: Tensor, colours: Tensor) -> Tensor:
     """Mean-field steps: each sample listens to its four neighbours, the more the more alike their colours."""
-    links = []
-    for axis in (1, 2):
-        ahead, behind = slice(1, None), slice(None, -1)
-        there = [slice(None)] * 3
-        here = list(there)
-        here[axis], there[axis] = behind, ahead
-        change = (colours[:, :, *here[1:]] - colours[:, :, *there[1:]]).square().sum(dim=1)
-        links.append((tuple(here), tuple(there), change))
-    scale = 2 * torch.stack([change.flatten(1).mean(dim=1) for *_, change in links]).mean(dim=0) + 1e-4
-    alike = [(a, b, NEIGHBOURS * (-change / scale[:, None, None]).exp()) for a, b, change in links]
-    q = belief.sigmoid()
+    changes = (colours[:, :, 1:] - colours[:, :, :-1], colours[..., 1:] - colours[..., :-1])
+    down, across = (change.square().sum(dim=1) for change in changes)
+    scale = (down.mean(dim=(1, 2)) + across.mean(dim=(1, 2)) + 1e-4)[:, None, None]
+    down, across = (NEIGHBOURS * (-change / scale).exp() for change in (down, across))
+    there = belief.sigmoid()
     for _ in range(STEPS):
-        vote, said = 2 * q - 1, belief.clone()
-        for here_, there_, weight in alike:
-            said[here_] += weight * vote[there_]
-            said[there_] += weight * vote[here_]
-        q = said.sigmoid()
-    return q
+        vote = 2 * there - 1
+        said = belief + F.pad(down * vote[:, 1:], (0, 0, 0, 1)) + F.pad(down * vote[:, :-1], (0, 0, 1, 0))
+        said = said + F.pad(across * vote[..., 1:], (0, 1)) + F.pad(across * vote[..., :-1], (1, 0))
+        there = said.sigmoid()
+    return there
