@@ -14,8 +14,8 @@ def bins(colours: Tensor, levels: int) -> Tensor:
     return (level[:, 0] * levels + level[:, 1]) * levels + level[:, 2]
 
 
-def histogram(bins: Tensor, weight: Tensor, levels: int) -> Tensor:
-    """float32 [B, levels ** 3], how much of the weight [B, H, W] has which colour; sums to 1, or to 0."""
-    counts = torch.zeros(len(bins), levels**3, device=bins.device)
-    counts.scatter_add_(1, bins.flatten(1), weight.flatten(1))
+def histogram(colour: Tensor, weight: Tensor, levels: int) -> Tensor:
+    """float32 [B, levels ** 3], how much of the weight [B, H, W] has which of `bins`; sums to 1, or to 0."""
+    counts = torch.zeros(len(colour), levels**3, device=colour.device)
+    counts.scatter_add_(1, colour.flatten(1), weight.flatten(1))
     return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)

@@ -68,7 +68,7 @@ def _click(model: Model, lane: Lane, prompt: Points | Box) -> None:
     decoded = model.stages.decode(
         lane.conditioned, [lane.features], clicks, _prior(model, lane, clicks), lane.first
     )
-    lane.decoded = model.stages.snapped(decoded, [lane.features], _drawn(clicks, model.image_size), clicks)
+    lane.decoded = model.stages.snapped(decoded, [lane.features], clicks)
     lane.points, lane.prompted = points, True
 
 
@@ -80,15 +80,6 @@ def _prior(model: Model, lane: Lane, clicks: Clicks) -> torch.Tensor | None:
         return None
     size = model.net.sam_prompt_encoder.mask_input_size[0]
     return dense_prompt(clicks.coords[0] / model.image_size, clicks.labels[0], size)
-
-
-def _drawn(clicks: Clicks, size: int) -> torch.Tensor | None:
-    """The box [1, 4] among the clicks, centre and size in 0..1, unless clicks have said more since."""
-    corners, labels = clicks.coords[0] / size, clicks.labels[0].tolist()
-    if 1 in labels or 2 not in labels:
-        return None
-    low, high = corners[labels.index(2)], corners[labels.index(3)]
-    return torch.cat(((low + high) / 2, high - low))[None]
 
 
 def _adopt(model: Model, lane: Lane, mask: torch.Tensor) -> None:

@@ -23,8 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.boxes import overlap
 from engine.colours import bins, histogram
-from engine.windows import cut, samples
+from engine.windows import cut, inside, samples
 
 DIRECTIONS = 8  # of gradients
 CELL = 2  # pixels that share a histogram
@@ -210,9 +211,9 @@ def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, f
 
 def _alike(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
     """Whether what is in the box has the colours that the object had."""
-    inside = box[2:] / _window_sides(box[None])[0] / 2
+    half = box[2:] / _window_sides(box[None])[0] / 2
     offset = ((torch.arange(SIDE, device=box.device) + 0.5) / SIDE - 0.5).abs()
-    weight = (offset[:, None] < inside[1]) & (offset < inside[0])
+    weight = (offset[:, None] < half[1]) & (offset < half[0])
     found = _colours(_windows(seen, box[None])[0], weight.float())
     return float((one.colours * found).sqrt().sum()) >= SAME
 
@@ -220,31 +221,6 @@ def _alike(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
 def _colours(window: Tensor, weight: Tensor) -> Tensor:
     """Histogram [LEVELS ** 3] of the colours of a window [C, SIDE, SIDE], weighted by [SIDE, SIDE]."""
     return histogram(bins(window[None, -3:] / COLOUR, LEVELS), weight[None], LEVELS)[0]
-
-
-def outline(logits: Tensor) -> Tensor:
-    """The boxes [B, 4], centre and size in 0..1, of masks given as logits [B, 1, h, w]; 0 where empty."""
-    x, width = _extent(logits.amax(dim=2)[:, 0])
-    y, height = _extent(logits.amax(dim=3)[:, 0])
-    return torch.stack((x, y, width, height), dim=1)
-
-
-def _extent(profile: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle and length in 0..1 of where profiles [B, n] are above 0, to a quarter of a sample."""
-    fine = F.interpolate(profile[:, None], scale_factor=4, mode="linear", align_corners=False)[:, 0] > 0
-    size = fine.shape[1]
-    low = fine.float().argmax(dim=1)
-    high = size - fine.flip(1).float().argmax(dim=1)
-    there = fine.any(dim=1)
-    return (low + high) / (2 * size) * there, (high - low) / size * there
-
-
-def overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union [B] of boxes [B, 4]."""
-    low = torch.maximum(a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2)
-    high = torch.minimum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
-    shared = (high - low).clamp(min=0).prod(dim=1)
-    return shared / (a[:, 2:].prod(dim=1) + b[:, 2:].prod(dim=1) - shared).clamp(min=1e-12)
 
 
 def _boxes(filters: Sequence[CorrelationFilter]) -> Tensor:
@@ -276,8 +252,7 @@ def _samples(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 def _inside(boxes: Tensor) -> Tensor:
     """[n, 1, SIDE, SIDE], 1 where a window is in the picture: what is beyond its edge says nothing."""
-    x, y = ((v >= 0) & (v <= 1) for v in _samples(boxes))
-    return (y[:, None, :, None] & x[:, None, None, :]).float()
+    return inside(*_samples(boxes))[:, None].float()
 
 
 def _spectrum(filters: Sequence[CorrelationFilter], windows: Tensor, weight: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine import correlation
+from engine.boxes import outline
 from engine.correlation import CorrelationFilter
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
     for lane in begun:
         picture, logits = lane.features.edges, lane.answer.filled
         assert picture is not None
-        known[id(lane)] = correlation.begin(picture, correlation.outline(logits)[0], _mask(logits))
+        known[id(lane)] = correlation.begin(picture, outline(logits)[0], _mask(logits))
     if taught:
-        outlines = correlation.outline(torch.cat([lane.answer.filled for lane in taught]))
+        outlines = outline(torch.cat([lane.answer.filled for lane in taught]))
         masks = [_mask(lane.answer.filled) for lane in taught]
         learnt = correlation.learn(*_pictured(taught), outlines, masks)
         known |= {id(lane): f for lane, f in zip(taught, learnt, strict=True)}

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine import correlation, filters
+from engine.boxes import outline, overlap
 from engine.correlation import CorrelationFilter
 from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint
@@ -182,7 +183,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         astray = [lane for lane in batch if lane.agreement < ASTRAY]
         if astray:
             _look(stages, astray, torch.cat([stages.unremembered(lane.features) for lane in astray]))
-    for batch in _batches(lanes, _any):
+    for batch in _batches([lane for lane in lanes if lane.features.picture is not None], _any):
         features = [lane.features for lane in batch]
         snapped = stages.snapped(Decoded.batch([lane.answer for lane in batch]), features)
         for index, lane in enumerate(batch):
@@ -203,7 +204,7 @@ def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
     certain = torch.tensor([lane.clear >= correlation.SURE for lane in lanes], device=boxes.device)
     features = [lane.features for lane in lanes]
     decoded = stages.decode(source, features, *stages.boxed(boxes), certain=certain)
-    agreements = correlation.overlap(correlation.outline(decoded.filled), boxes).tolist()
+    agreements = overlap(outline(decoded.filled), boxes).tolist()
     for index, (lane, agreement) in enumerate(zip(lanes, agreements, strict=True)):
         if agreement > lane.agreement:
             lane.decoded, lane.agreement = decoded.lane(index), agreement

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import windows
+from engine.boxes import outline
 from engine.colours import bins, histogram
-from engine.correlation import outline
 
 SIDE = 48  # samples of a window each way
 AROUND = 0.4  # that a window shows beside the mask, in mean sides of its box, and at least
@@ -38,7 +38,6 @@ LOGIT = 8.0  # of what comes out, at most
 def snap(
     pictures: Sequence[Tensor],
     logits: Tensor,
-    limits: Tensor | None = None,
     points: Tensor | None = None,
     labels: Tensor | None = None,
 ) -> Tensor:
@@ -47,9 +46,9 @@ def snap(
     Args:
         pictures: [1, 3, H, W] for each mask, channels of zero mean and unit variance.
         logits: float32 [B, 1, size, size] of the network.
-        limits: float32 [B, 4], boxes that persons drew around the objects, centre and size in 0..1.
-        points: float32 [P, 2], clicks on every one of the masks in 0..1, with
-        labels: [P], 1 where the object is and 0 where it is not.
+        points: float32 [P, 2], what a person said of every one of the masks, in 0..1, with
+        labels: [P] of SAM: 1 and 0 are clicks where the object is and where it is not, 2 and 3 the corners
+            of a box around it, which holds until a click says that there is more.
 
     Returns:
         [B, 1, size, size] in -LOGIT..LOGIT, `logits` themselves where they hold nothing.
@@ -59,24 +58,26 @@ def snap(
     x, y = (windows.samples(boxes[:, k], boxes[:, 2 + k] + 2 * beside, SIDE) for k in (0, 1))
     colours = windows.cut(pictures, x, y)
     said = windows.cut(list(logits[:, None]), x, y)[:, 0]
-    inside = _within(x, y, torch.full_like(boxes, 0.5), torch.full_like(boxes, 0.5))
-    if limits is None:
-        near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
+    told = [] if points is None or labels is None else list(zip(labels.tolist(), points, strict=True))
+    corners = {label: point for label, point in told if label in (2, 3)}
+    if corners and all(label != 1 for label, _ in told):
+        middle, size = (corners[2] + corners[3]) / 2, corners[3] - corners[2]
+        near = _within(x, y, middle[None], size[None] / 2 + SLACK)
     else:
-        near = _within(x, y, limits[:, :2], limits[:, 2:] / 2 + SLACK)
-    belief = torch.where(
-        near, NETWORK * said.clamp(-BOUND, BOUND) + _colour(colours, said, near, inside), -DECIDED
-    )
-    if points is not None and labels is not None:
-        belief = _clicked(belief, x, y, points, labels)
+        near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
+    likelier = _colour(colours, said, near, windows.inside(x, y))
+    belief = torch.where(near, NETWORK * said.clamp(-BOUND, BOUND) + likelier, -DECIDED)
+    for label, (px, py) in told:
+        if label in (0, 1):
+            here = torch.hypot((x - px)[:, None], (y - py)[:, :, None]) <= CLICK
+            belief = torch.where(here, DECIDED if label else -DECIDED, belief)
     there = _settle(belief, colours)
-    cells = logits.shape[-1]
-    snapped = (windows.put_back(there, x, y, cells)[:, None] - 0.5) * 2 * LOGIT
+    snapped = (windows.put_back(there, x, y, logits.shape[-1])[:, None] - 0.5) * 2 * LOGIT
     return torch.where((logits > 0).flatten(1).any(dim=1)[:, None, None, None], snapped, logits)
 
 
 def _within(x: Tensor, y: Tensor, centre: Tensor, half: Tensor) -> Tensor:
-    """bool [B, SIDE, SIDE], samples whose place is at most `half` [B, xy] from `centre` [B, xy]."""
+    """bool [B, SIDE, SIDE], samples at most `half` [B or 1, xy] from `centre`, of the same shape."""
     across = (x - centre[:, :1]).abs() <= half[:, :1]
     down = (y - centre[:, 1:2]).abs() <= half[:, 1:2]
     return down[:, :, None] & across[:, None]
@@ -90,13 +91,6 @@ def _colour(colours: Tensor, said: Tensor, near: Tensor, inside: Tensor) -> Tens
     object_, around = (histogram(colour, weight * inside, LEVELS) for weight in (core, 1 - belief))
     ratio = ((object_ + RARE) / (around + RARE)).log().clamp(-COLOUR_BOUND, COLOUR_BOUND)
     return ratio.gather(1, colour.flatten(1)).view_as(said)
-
-
-def _clicked(belief: Tensor, x: Tensor, y: Tensor, points: Tensor, labels: Tensor) -> Tensor:
-    for (px, py), label in zip(points, labels.tolist(), strict=True):
-        here = torch.hypot((x - px)[:, None], (y - py)[:, :, None]) <= CLICK
-        belief = torch.where(here, DECIDED if label else -DECIDED, belief)
-    return belief
 
 
 def _settle(belief: Tensor, colours: Tensor) -> Tensor:

@@ -116,17 +116,20 @@ class Stages:
         encoded = []
         for batch in images[:, None] if images.device.type == "cpu" else (images,):
             levels = net.forward_image(batch)["backbone_fpn"][-net.num_feature_levels :]
-            for n in range(len(batch)):
+            for n, seen in enumerate(self._seen(batch)):
                 high = tuple(level[n : n + 1] for level in levels[:-1])
-                encoded.append(Features(levels[-1][n : n + 1], high, *self._seen(batch[n : n + 1])))
+                encoded.append(Features(levels[-1][n : n + 1], high, *seen))
         return encoded
 
-    def _seen(self, image: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """`edges` and `picture` of `Features`."""
+    def _seen(self, images: Tensor) -> list[tuple[Tensor | None, Tensor | None]]:
+        """`edges` and `picture` of the `Features` of each image."""
+        nothing: list[Tensor | None] = [None] * len(images)
         if not (self._filtered or self._snaps):
-            return None, None
-        half = F.avg_pool2d(image.float(), 2)
-        return edges(half) if self._filtered else None, half.half() if self._snaps else None
+            return list(zip(nothing, nothing, strict=True))
+        half = F.avg_pool2d(images.float(), 2)
+        seen = edges(half)[:, None] if self._filtered else nothing
+        pictures = half.half()[:, None] if self._snaps else nothing
+        return list(zip(seen, pictures, strict=True))
 
     def unremembered(self, features: Features) -> Tensor:
         """[1, C, H, W] for an object that is seen for the first time: no memory to read."""
@@ -268,26 +271,19 @@ class Stages:
         return pointer + absent
 
     def snapped(
-        self,
-        decoded: Decoded,
-        features: Sequence[Features],
-        limits: Tensor | None = None,
-        clicks: Clicks | None = None,
+        self, decoded: Decoded, features: Sequence[Features], clicks: Clicks | None = None
     ) -> Decoded:
         """The same with masks redrawn along the colours of the picture (`engine.snap`), for presets with.
 
         Args:
-            limits: float32 [B, 4], boxes that a person drew, centre and size in 0..1.
-            clicks: on every one of the masks; what is no click is passed over.
+            clicks: on every one of the masks.
         """
         if not self._snaps:
             return decoded
         pictures = [f.picture for f in features if f.picture is not None]
-        points = labels = None
-        if clicks is not None:
-            real = (clicks.labels[0] == 0) | (clicks.labels[0] == 1)
-            points, labels = clicks.coords[0, real] / self._net.image_size, clicks.labels[0, real]
-        filled = snap(pictures, decoded.filled, limits, points, labels)
+        assert len(pictures) == len(features), "a frame without its picture"
+        said = () if clicks is None else (clicks.coords[0] / self._net.image_size, clicks.labels[0])
+        filled = snap(pictures, decoded.filled, *said)
         return replace(decoded, logits=filled, filled=filled)
 
     def adopt(self, features: Features, mask: Tensor) -> Decoded:

@@ -18,6 +18,12 @@ def samples(centre: Tensor, side: Tensor, count: int) -> Tensor:
     return centre[:, None] + places * side[:, None]
 
 
+def inside(x: Tensor, y: Tensor) -> Tensor:
+    """bool [n, H, W], samples at `x` [n, W] and `y` [n, H] that lie in the picture."""
+    across, down = ((places >= 0) & (places <= 1) for places in (x, y))
+    return down[:, :, None] & across[:, None]
+
+
 def cut(pictures: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
     """What pictures show at `x` [n, W] and `y` [n, H], as [n, C, H, W]; bilinear, the border goes on.
 

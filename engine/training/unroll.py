@@ -180,15 +180,13 @@ class _Step:
         else:
             points, labels = prompts.jittered(boxes, self.truth.shape[-1], g, FILTER_NOISE)
             with self._soft():
-                out = self._run(
-                    points, labels, self._dense(points, labels), memorise=not correct, first=False
-                )
+                out = self._run(points, labels, self._dense(points, labels), memorise=not correct)
         decoded = [self._said()]
         if correct:
             logits = out["pred_masks"].detach().clamp(-32, 32)
             predicted = F.interpolate(logits, self.truth.shape[-2:], mode="bilinear", align_corners=False)
             points, labels = prompts.corrections(self.truth, predicted[:, 0] > 0, g)
-            out = self._run(points, labels, logits, memorise=True, first=False)
+            out = self._run(points, labels, logits, memorise=True)
             decoded.append(self._said())
         self._store(out, prompted=correct)
         return decoded
@@ -224,12 +222,11 @@ class _Step:
         logits: Tensor | None = None,
         mask: Tensor | None = None,
         memorise: bool = True,
-        first: bool = True,
     ) -> dict[str, Any]:
         clicked = None if points is None else {"point_coords": points, "point_labels": labels}
         out: dict[str, Any] = self.net.track_step(
             frame_idx=self.t,
-            is_init_cond_frame=self.t == 0 and first,
+            is_init_cond_frame=self.t == 0,
             current_vision_feats=self.vision,
             current_vision_pos_embeds=self.position,
             feat_sizes=self.sizes,

@@ -70,11 +70,19 @@ def test_a_thing_at_the_edge_of_the_picture_is_no_trouble() -> None:
 
 
 def test_what_a_person_drew_bounds_it() -> None:
-    drawn = torch.tensor([[0.3, 0.5, 0.2, 0.5]])  # the left half of the disc
-    after = snap([scene()], ragged(), drawn)
+    drawn = torch.tensor([[0.2, 0.25], [0.4, 0.75]])  # the left half of the disc
+    after = snap([scene()], ragged(), drawn, torch.tensor([2, 3]))
     columns = (after[0, 0] > 0).any(dim=0).nonzero().flatten()
     assert int(columns.max()) <= (0.4 + 0.012) * GRID + 1
     assert int(columns.min()) <= 0.22 * GRID + 1, "the bite is mended all the same"
+
+
+def test_a_box_holds_until_a_click_says_that_there_is_more() -> None:
+    points = torch.tensor(
+        [[0.2, 0.25], [0.4, 0.75], [0.5, 0.5]]
+    )  # the left half, and a place in the right one
+    after = snap([scene()], ragged(), points, torch.tensor([2, 3, 1]))
+    assert overlap(after[0, 0] > 0, disc(GRID, 0.4, 0.5, 0.2)) > 0.95
 
 
 @pytest.mark.parametrize(("label", "at"), [(0, (0.45, 0.5)), (1, (0.62, 0.5))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.windows import cut, put_back, samples
+from engine.windows import cut, inside, put_back, samples
 
 SIZE = 64
 
@@ -38,6 +38,14 @@ def test_beyond_the_edge_the_border_goes_on() -> None:
     x = samples(torch.tensor([0.0]), torch.tensor([0.5]), 8)
     shown = cut([slopes()], x, x.flip(1) + 1)
     assert (shown[0, 0, :, :4] == 0.5 / SIZE).all()
+
+
+def test_samples_beyond_the_edge_are_not_inside() -> None:
+    x, y = (
+        samples(torch.tensor([0.0]), torch.tensor([0.5]), 8),
+        samples(torch.tensor([0.5]), torch.tensor([0.5]), 4),
+    )
+    assert inside(x, y)[0].tolist() == [[False] * 4 + [True] * 4] * 4
 
 
 def test_a_window_put_back_covers_its_cells_by_area() -> None:
