@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,12 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, help="videos and pictures to learn from; default procedural ones"
     )
     parser.add_argument("--exclude", default="", help="file stems below --data to hold out, comma separated")
-    parser.add_argument("--cutouts", type=Path, help="real objects as made by engine.training.cutouts")
+    parser.add_argument(
+        "--cutouts",
+        type=Path,
+        nargs="+",
+        default=(),
+        help="real objects: files made by engine.training.cutouts, folders of pictures with transparency",
+    )
     parser.add_argument("--reels", type=Path, help="pictures with masks as made by engine.training.cutouts")
     parser.add_argument("--stages", default="still,video,full,long", help="e.g. still:1200,video:8000")
     parser.add_argument("--init", type=Path, help="weights (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=6e-4, help="peak learning rate")
+    parser.add_argument(
+        "--cooldown", type=float, default=0.2, help="last share of the steps, 0 to 1, to fall"
+    )
     parser.add_argument("--minutes", type=float, help="stop (resumable) after so long")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's choice")
@@ -64,25 +74,33 @@ def _train(arguments: argparse.Namespace) -> int:
 
     from engine.training.loop import Run, RunConfig
     from engine.training.plan import parse_stages
+    from engine.training.team import join
 
     torch.set_flush_denormal(True)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     device = _device(arguments.device)
+    if not 0 <= arguments.cooldown <= 1:
+        raise EngineError("BAD_COOLDOWN", f"--cooldown: expected a share, 0 to 1, got {arguments.cooldown}")
     try:
         stages = parse_stages(arguments.stages)
     except ValueError as error:
         raise EngineError("BAD_STAGES", str(error)) from error
-    config = RunConfig(arguments.out, stages, arguments.seed, arguments.lr, amp=device.type == "cuda")
-    state = Run(config, _material(arguments), device)
+    amp = device.type == "cuda"
+    config = RunConfig(arguments.out, stages, arguments.seed, arguments.lr, arguments.cooldown, amp=amp)
+    team = join(device)
+    state = Run(config, _material(arguments), device, team)
     last = arguments.out / "last.pt"
     if last.is_file():
         state.resume(last)
     elif arguments.init:
         state.start_from(arguments.init)
-    print(f"step {state.step} of {state.total} on {device}, log in {arguments.out / 'log.csv'}", flush=True)
+    if team.leads:
+        log = arguments.out / "log.csv"
+        print(f"step {state.step} of {state.total} on {device}, log in {log}", flush=True)
     state.train(None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes)
-    print(f"stopped at step {state.step}")
+    if team.leads:
+        print(f"stopped at step {state.step}")
     return 0
 
 
@@ -98,4 +116,4 @@ def _device(name: str) -> torch.device:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if name == "cuda" else name)

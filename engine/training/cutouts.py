@@ -128,13 +128,16 @@ def _trimap(shape: tuple[int, ...], mark: Mark, origin: tuple[int, int], scale: 
     return trimap
 
 
-def sprite(rgb: Image, mask: Bool) -> Image:
+def sprite(rgb: Image, mask: Bool | NDArray[np.float32]) -> Image:
     """RGBA [4, 128, 128]: the object at its aspect in the middle, soft edge, its own colours bled outwards.
+
+    Args:
+        mask: [H, W], or how much of each pixel is covered, 0..1.
 
     Raises:
         ValueError: the mask is empty.
     """
-    ys, xs = np.nonzero(mask)
+    ys, xs = np.nonzero(mask > 0.5)
     if not len(ys):
         raise ValueError("expected a mask with at least one pixel, got an empty one")
     rows, columns = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)

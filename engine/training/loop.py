@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from engine.training.material import Material
 from engine.training.plan import Stage, learning_rate, stage_at
 from engine.training.scenes import SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
+from engine.training.team import Team
 from engine.training.unroll import Lesson, Outcome, unroll
 
 LOG = ("step", "stage", "seconds", "lr", "mask", "iou", "score", "first_iou", "tracked_iou", "grad")
@@ -45,13 +47,20 @@ class RunConfig:
 
 
 class Run:
-    """The state of a run: network, averaged network, optimiser, step, random numbers."""
+    """The state of a run: network, averaged network, optimiser, step.
 
-    def __init__(self, config: RunConfig, material: Material, device: torch.device) -> None:
+    What is drawn at a step depends on the seed, the step and the member of the `team` alone.
+    """
+
+    def __init__(
+        self, config: RunConfig, material: Material, device: torch.device, team: Team | None = None
+    ) -> None:
         self.config, self.material, self.device = config, material.to(device), device
+        self.team = team or Team()
         torch.manual_seed(config.seed)
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.wardrobe = Wardrobe(self.material.pictures, config.seed, config.wardrobe, self.material.cutouts)
+        self.generator = torch.Generator()
+        seed = config.seed * self.team.size + self.team.rank
+        self.wardrobe = Wardrobe(self.material.pictures, seed, config.wardrobe, self.material.cutouts)
         self.pico = PicoConfig()
         self.net = build_pico(self.pico)
         prime(self.net)
@@ -69,7 +78,6 @@ class Run:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"].cpu())
         self.step = state["step"]
 
     def start_from(self, weights: Path) -> None:
@@ -84,10 +92,11 @@ class Run:
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
             "step": self.step,
             "pico": asdict(self.pico),
         }
+        if not self.team.leads:
+            return
         partial = path.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(path)
@@ -96,8 +105,8 @@ class Run:
         """Run to the end of the stages, or until `time.monotonic()` reaches `until`; saves on the way."""
         self.config.out.mkdir(parents=True, exist_ok=True)
         last, saved = self.config.out / "last.pt", time.monotonic()
-        with _Log(self.config.out / "log.csv") as log:
-            while self.step < self.total and (until is None or time.monotonic() < until):
+        with _Log(self.config.out / "log.csv" if self.team.leads else Path(os.devnull)) as log:
+            while self.step < self.total and self.team.all(until is None or time.monotonic() < until):
                 log.write(self.advance())
                 if time.monotonic() - saved > self.config.save_every:
                     self.save(last)
@@ -111,9 +120,13 @@ class Run:
         rate = learning_rate(self.step, self.total, self.config.peak_lr, cooldown=self.config.cooldown)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        self.generator.manual_seed(
+            (self.config.seed * 10_000_019 + self.step) * self.team.size + self.team.rank
+        )
         outcome = self._teach(stage, progress)
         self.optimiser.zero_grad(set_to_none=True)
         outcome.losses.total.backward()  # type: ignore[no-untyped-call]
+        self.team.agree(self.net)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()
@@ -156,7 +169,8 @@ def draw_lesson(stage: Stage, progress: float, g: torch.Generator) -> Lesson:
     more = 1 + int(draws[1] * 3 / stage.clicks) if draws[1] < stage.clicks else 0
     correct = 1 + int(draws[3] * (stage.frames - 1)) if draws[2] < stage.correct else None
     low, high = stage.balance
-    return Lesson(first, more, correct, stage.pointed, low + (high - low) * progress, draws[4] < stage.told)
+    balance = low + (high - low) * progress
+    return Lesson(first, more, correct, stage.pointed, stage.anew, balance, draws[4] < stage.told)
 
 
 def prime(net: SAM2Base) -> None:

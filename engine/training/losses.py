@@ -34,6 +34,10 @@ class Losses:
     def total(self) -> Tensor:
         return self.mask + self.iou + self.score
 
+    def mixed(self, other: Losses, share: float) -> Losses:
+        pairs = ((self.mask, other.mask), (self.iou, other.iou), (self.score, other.score))
+        return Losses(*(a + share * (b - a) for a, b in pairs))
+
 
 def frame_losses(decoded: Decoded, truth: Tensor, weight: Tensor, balance: float) -> Losses:
     """Losses of one frame.

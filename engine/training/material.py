@@ -43,15 +43,18 @@ class Material:
 
 
 def gather(
-    folder: Path | None, exclude: Sequence[str], cutouts: Path | None, reels: Path | None, seed: int
+    folder: Path | None, exclude: Sequence[str], cutouts: Sequence[Path], reels: Path | None, seed: int
 ) -> Material:
     """Read what there is; procedural pictures are always among it.
+
+    Args:
+        cutouts: files of `engine.training.cutouts`, and folders of pictures with transparency.
 
     Raises:
         EngineError: BAD_MATERIAL, naming the file or folder and what was expected there.
     """
     try:
-        real = None if cutouts is None else _sprites(cutouts)
+        real = torch.cat([_sprites(path) for path in cutouts]) if cutouts else None
         marked = None if reels is None else load_reels(reels)
         found = None if folder is None else load_pictures(folder, 3, exclude)
     except (OSError, ValueError) as error:
@@ -61,6 +64,10 @@ def gather(
 
 
 def _sprites(path: Path) -> Tensor:
+    if path.is_dir():
+        from engine.training.transparent import load_transparent  # opencv is asked for only here
+
+        return load_transparent(path)
     sprites = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(sprites, Tensor) or sprites.ndim != 4 or sprites.shape[1:] != (4, 128, 128):
         raise ValueError(f"{path}: expected cut-outs, a uint8 tensor [C, 4, 128, 128]")

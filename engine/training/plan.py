@@ -16,6 +16,7 @@ class Stage:
         clicks: chance that correction clicks follow on the first frame (1 to 3).
         correct: chance that a later frame is corrected by a click.
         pointed: chance of a later frame to be followed with a box, as the correlation filter gives it.
+        anew: share in the loss of every frame asked as if it were the first.
         leave: share of objects that leave the picture.
         balance: class balance of the mask loss at the start and the end of the stage.
         told: chance that the network is told by the truth whether an object is there (its own verdict is
@@ -32,6 +33,7 @@ class Stage:
     clicks: float = 0.25
     correct: float = 0.0
     pointed: float = 0.0
+    anew: float = 0.0
     leave: float = 0.2
     speed: float = 0.35
     balance: tuple[float, float] = (0.0, 0.0)
@@ -41,10 +43,23 @@ class Stage:
 
 STAGES: dict[str, Stage] = {
     "still": Stage("still", 1500, 8, 1, 192, first=(0.5, 0.5, 0.0), leave=0.0, balance=(1.0, 0.3)),
-    "video": Stage("video", 12000, 2, 4, 192, correct=0.15, pointed=0.5, balance=(0.3, 0.0)),
-    "full": Stage("full", 4000, 1, 8, 256, correct=0.2, pointed=0.5, leave=0.3, told=0.5, freeze=True),
+    "video": Stage("video", 12000, 2, 4, 192, correct=0.15, pointed=0.5, anew=0.35, balance=(0.3, 0.0)),
+    "full": Stage(
+        "full", 4000, 1, 8, 256, correct=0.2, pointed=0.5, anew=0.35, leave=0.3, told=0.5, freeze=True
+    ),
     "long": Stage(
-        "long", 3000, 1, 16, 256, correct=0.2, pointed=0.5, leave=0.4, speed=0.25, told=0.3, freeze=True
+        "long",
+        3000,
+        1,
+        16,
+        256,
+        correct=0.2,
+        pointed=0.5,
+        anew=0.35,
+        leave=0.4,
+        speed=0.25,
+        told=0.3,
+        freeze=True,
     ),
 }
 

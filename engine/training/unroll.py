@@ -35,6 +35,7 @@ class Lesson:
         clicks: corrections to add there.
         correct_at: a later frame that is corrected by a click.
         pointed: chance of a later frame to have a box for each object, as a correlation filter gives it.
+        anew: share in the loss of every frame asked as if it were the first, with a click or a box.
         balance: of the mask loss.
         told: the network is told by the truth whether an object is there.
     """
@@ -43,6 +44,7 @@ class Lesson:
     clicks: int = 0
     correct_at: int | None = None
     pointed: float = 0.0
+    anew: float = 0.0
     balance: float = 0.0
     told: bool = True
 
@@ -91,7 +93,7 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
     batch, frames, objects = clips.masks.shape[:3]
     features = _encode(net, clips.images)
     weight = (clips.masks[:, 0].flatten(2).sum(2) > 0.0008 * net.image_size**2).flatten().float()
-    output: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+    output = _empty()
     losses: list[Losses] = []
     ious: list[float] = []
     boxes = prompts.corners(clips.masks[:, 0].flatten(0, 1))
@@ -99,7 +101,7 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
         for t in range(frames):
             truth = clips.masks[:, t].flatten(0, 1)
             tap.present = truth.flatten(1).sum(1) > 12 if lesson.told else None
-            frame = _Step(net, tap, features, t, batch, objects, output, frames, truth)
+            frame = _Step(net, tap, features.lanes(objects, t, batch), truth, t, frames, output)
             if t == 0:
                 results = frame.prompted(lesson, g)
             else:
@@ -109,7 +111,31 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
             losses += [frame_losses(d, truth, weight, lesson.balance) for d in results]
             final = F.interpolate(frame.logits, truth.shape[-2:], mode="bilinear", align_corners=False)
             ious.append(mean_iou(final[:, 0] > 0, truth, weight))
-    return Outcome(_average(losses), ious[0], sum(ious[1:]) / max(1, frames - 1))
+        total = _average(losses)
+        if lesson.anew:
+            total = total.mixed(_anew(net, tap, features, clips.masks, lesson, g), lesson.anew)
+    return Outcome(total, ious[0], sum(ious[1:]) / max(1, frames - 1))
+
+
+def _empty() -> dict[str, dict[int, Any]]:
+    return {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+
+
+def _anew(
+    net: SAM2Base, tap: Tap, features: _Features, masks: Tensor, lesson: Lesson, g: torch.Generator
+) -> Losses:
+    """Losses of all frames at once, each prompted as a first frame is.
+
+    The pictures are encoded already and the decoder is far from busy with the few objects of one frame, so
+    that what a prompt means is taught many times over for little.
+    """
+    truth = masks.flatten(0, 2)
+    tap.present = None
+    step = _Step(net, tap, features.lanes(masks.shape[2]), truth)
+    first = "box" if float(torch.rand((), generator=g)) < 0.4 else "click"
+    (decoded,) = step.prompted(Lesson(first), g)
+    weight = (truth.flatten(1).sum(1) > 0.0008 * net.image_size**2).float()
+    return frame_losses(decoded, truth, weight, lesson.balance)
 
 
 def _average(losses: list[Losses]) -> Losses:
@@ -119,9 +145,19 @@ def _average(losses: list[Losses]) -> Losses:
 
 @dataclass(frozen=True, slots=True)
 class _Features:
-    vision: list[Tensor]  # per level [HW, B * T, C]
+    vision: list[Tensor]  # per level [HW, N, C], of pictures (B * T) or of lanes: one object on one picture
     position: list[Tensor]
     sizes: list[tuple[int, int]]
+
+    def lanes(self, objects: int, t: int | None = None, batch: int = 1) -> _Features:
+        """For each object on frame `t` of each clip [HW, B * O, C], or on all frames [HW, B * T * O, C]."""
+
+        def each(x: Tensor) -> Tensor:
+            x = x if t is None else torch.unflatten(x, 1, (batch, -1))[:, :, t]
+            return x.repeat_interleave(objects, dim=1)
+
+        # the last level's positions are the only ones that are read
+        return _Features([each(x) for x in self.vision], [each(x) for x in self.position[-1:]], self.sizes)
 
 
 def _encode(net: SAM2Base, images: Tensor) -> _Features:
@@ -131,28 +167,21 @@ def _encode(net: SAM2Base, images: Tensor) -> _Features:
 
 
 class _Step:
-    """The objects of all clips on frame `t`, as one batch of lanes (clip-major)."""
+    """Objects on pictures, as one batch of lanes (clip-major), on frame `t` of clips of `frames`."""
 
     def __init__(
         self,
         net: SAM2Base,
         tap: Tap,
-        features: _Features,
-        t: int,
-        batch: int,
-        objects: int,
-        output: dict[str, dict[int, Any]],
-        frames: int,
+        lanes: _Features,
         truth: Tensor,
+        t: int = 0,
+        frames: int = 1,
+        output: dict[str, dict[int, Any]] | None = None,
     ) -> None:
-        self.net, self.tap, self.t, self.output, self.frames, self.truth = net, tap, t, output, frames, truth
-
-        def lanes(x: Tensor) -> Tensor:  # [HW, B * T, C] -> this frame's [HW, B * O, C]
-            return torch.unflatten(x, 1, (batch, -1))[:, :, t].repeat_interleave(objects, dim=1)
-
-        self.vision = [lanes(x) for x in features.vision]
-        self.position = [lanes(x) for x in features.position[-1:]]  # the only level that is read
-        self.sizes = features.sizes
+        self.net, self.tap, self.lanes, self.truth = net, tap, lanes, truth
+        self.t, self.frames = t, frames
+        self.output = output if output is not None else _empty()
         self.logits: Tensor
 
     def prompted(self, lesson: Lesson, g: torch.Generator) -> list[Decoded]:
@@ -227,9 +256,9 @@ class _Step:
         out: dict[str, Any] = self.net.track_step(
             frame_idx=self.t,
             is_init_cond_frame=self.t == 0,
-            current_vision_feats=self.vision,
-            current_vision_pos_embeds=self.position,
-            feat_sizes=self.sizes,
+            current_vision_feats=self.lanes.vision,
+            current_vision_pos_embeds=self.lanes.position,
+            feat_sizes=self.lanes.sizes,
             point_inputs=clicked,
             mask_inputs=mask,
             output_dict=self.output,

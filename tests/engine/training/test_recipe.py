@@ -152,6 +152,23 @@ def test_later_frames_have_boxes_as_often_as_asked(pictures: Pictures, pointed: 
     assert net.binarize_mask_from_pts_for_mem_enc, "only while a filter's box is looked at"
 
 
+def test_every_frame_is_asked_anew_as_if_it_were_the_first(pictures: Pictures) -> None:
+    wardrobe = Wardrobe(pictures, seed=3, groups=8)
+    wardrobe.at(5)
+    clips = make_clips(Material(pictures), wardrobe, 2, SceneConfig(size=64, frames=3), generator())
+    net = build_pico(PicoConfig(image_size=64))
+    lanes: list[int] = []
+    net.sam_prompt_encoder.register_forward_pre_hook(
+        lambda _, args, kwargs: lanes.append(len(kwargs["points"][1])), with_kwargs=True
+    )
+    plain = unroll(net, clips, Lesson(first="click"), generator())
+    assert lanes == [4, 4, 4], "two objects of two clips, frame by frame"
+    both = unroll(net, clips, Lesson(first="click", anew=0.5), generator())
+    assert lanes[3:] == [4, 4, 4, 12], "and all frames at once"
+    assert both.tracked_iou == plain.tracked_iou
+    assert both.losses.mask != plain.losses.mask
+
+
 def test_losses_prefer_the_truth_and_leave_absent_objects_out() -> None:
     truth = torch.cat((discs((64, 64)), torch.zeros(1, 128, 128, dtype=torch.bool)))
     right = torch.where(truth[:, None, ::4, ::4], 8.0, -8.0).expand(2, 4, 32, 32)
@@ -200,9 +217,9 @@ def test_a_run_leaves_a_log_a_curve_and_weights_that_load(tmp_path: Path, pictur
 
 def test_material_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"no video or picture in .* expected files ending in"):
-        gather(tmp_path, [], None, None, seed=0)
+        gather(tmp_path, [], [], None, seed=0)
     torch.save(torch.zeros(3), tmp_path / "cutouts.pt")
     with pytest.raises(EngineError, match="expected cut-outs"):
-        gather(None, [], tmp_path / "cutouts.pt", None, seed=0)
+        gather(None, [], [tmp_path / "cutouts.pt"], None, seed=0)
     with pytest.raises(EngineError, match="no checkpoint at"):
         export(tmp_path / "last.pt", tmp_path / "x.safetensors")
