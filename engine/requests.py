@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.ahead import Sight
 from engine.types import Frame, MaskSet, Prompt
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Piece:
     future: Future[Any]
     submitted_at: float
 
+    def cancel(self) -> None:
+        self.future.cancel()
+
     def may_go(self, round_: Sequence[StepRequest], now: float) -> bool:
         """Whether it is done before this round: nobody watches what the round brings, or it waited long."""
         live = any(request.live for request in round_)
@@ -39,6 +43,9 @@ class PreviewRequest:
     prompts: Sequence[Prompt]
     future: Future[MaskSet]
 
+    def cancel(self) -> None:
+        self.future.cancel()
+
 
 @dataclass(slots=True, eq=False)
 class StepRequest:
@@ -47,6 +54,7 @@ class StepRequest:
     Attributes:
         live: somebody is watching: goes before steps that are not.
         submitted_at: monotonic seconds.
+        sight: its picture, where a thread encodes ahead.
     """
 
     lane: Lane
@@ -56,6 +64,12 @@ class StepRequest:
     live: bool
     submitted_at: float
     future: Future[MaskSet]
+    sight: Sight | None = None
+
+    def cancel(self) -> None:
+        self.future.cancel()
+        if self.sight is not None:
+            self.sight.drop()
 
 
 def choose(waiting: Sequence[StepRequest], now: float) -> list[StepRequest]:

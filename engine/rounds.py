@@ -13,15 +13,25 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.ahead import Sight
 from engine.lanes import Step, catch_up, remember, track
 from engine.memory import Memory
+from engine.stages import Features
 from engine.types import Frame, MaskSet, ObjectMask, Prompt
 
 if TYPE_CHECKING:
     from engine.models import Model
     from engine.tracker import Tracker
 
-Job = tuple["Tracker", Frame, Sequence[Prompt]]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One step of one tracker; `sight` is its picture where it has been asked for ahead."""
+
+    tracker: Tracker
+    frame: Frame
+    prompts: Sequence[Prompt]
+    sight: Sight | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,16 +96,15 @@ def _remembered(model: Model, answers: Sequence[Answer]) -> dict[int, Memory]:
 
 def _answer(model: Model, jobs: Sequence[Job]) -> list[Answer]:
     stages, clock = model.stages, _Clock()
-    trackers = [tracker for tracker, _, _ in jobs]
-    images = torch.cat([model.pixels.read(tracker.accept(frame)) for tracker, frame, _ in jobs])
-    clock.lap("read")
-    features = stages.encode(images)
-    clock.lap("encode")
-    steps = [tracker.begin(frame, f) for (tracker, frame, _), f in zip(jobs, features, strict=True)]
+    trackers = [job.tracker for job in jobs]
+    for job in jobs:
+        job.tracker.accept(job.frame)
+    features = _encoded(model, jobs, clock)
+    steps = [job.tracker.begin(job.frame, f) for job, f in zip(jobs, features, strict=True)]
     track(stages, [lane for step in steps for lane in step.lanes.values()])
     clock.lap("track")
-    for (tracker, _, prompts), step in zip(jobs, steps, strict=True):
-        tracker.prompt(step, prompts)
+    for job, step in zip(jobs, steps, strict=True):
+        job.tracker.prompt(step, job.prompts)
     clock.lap("prompt")
     arrived = catch_up(stages, list(zip(trackers, steps, strict=True)), clock.total)
     clock.lap("replay")
@@ -110,6 +119,27 @@ def _answer(model: Model, jobs: Sequence[Job]) -> list[Answer]:
         )
         for tracker, step, objects in zip(trackers, steps, shown, strict=True)
     ]
+
+
+def _encoded(model: Model, jobs: Sequence[Job], clock: _Clock) -> list[Features]:
+    """The features of every job's picture: those asked for ahead, the others as one batch."""
+    waiting = [job.frame for job in jobs if job.sight is None]
+    images = [model.pixels.read(frame) for frame in waiting]
+    clock.lap("read")
+    encoded = iter(model.stages.encode(torch.cat(images)) if images else ())
+    clock.lap("encode")
+    features = []
+    for job in jobs:
+        if job.sight is None:
+            features.append(next(encoded))
+        else:
+            seen = job.sight.take()
+            clock.beside("read", seen.read)
+            clock.beside("encode", seen.encode)
+            features.append(seen.features)
+    if len(waiting) < len(jobs):
+        clock.lap("wait")
+    return features
 
 
 def _masks(
@@ -127,10 +157,11 @@ def _masks(
 
 
 class _Clock:
-    """Seconds between laps."""
+    """Seconds between laps, and what was done beside them."""
 
     def __init__(self) -> None:
         self._laps: dict[str, float] = {}
+        self._beside: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
@@ -138,10 +169,15 @@ class _Clock:
         self._laps[stage] = now - self._last
         self._last = now
 
+    def beside(self, stage: str, seconds: float) -> None:
+        """That took so long in another thread, which is no part of the total."""
+        self._beside[stage] = self._beside.get(stage, 0.0) + seconds
+
     @property
     def total(self) -> float:
         return sum(self._laps.values())
 
     def timings(self, remember: float) -> dict[str, float]:
         """All laps and their total; remembering is the last step's, for this one's is still to come."""
-        return {**self._laps, "remember": remember, "total": self.total + remember}
+        laps = {stage: seconds + self._beside.get(stage, 0.0) for stage, seconds in self._laps.items()}
+        return {**laps, "remember": remember, "total": self.total + remember}

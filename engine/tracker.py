@@ -121,7 +121,7 @@ class Tracker:
         Raises:
             EngineError: BAD_FRAME; nothing has changed then.
         """
-        (result,) = rounds.step_many(self.model, [(self, frame, prompts)])
+        (result,) = rounds.step_many(self.model, [rounds.Job(self, frame, prompts)])
         if isinstance(result, Exception):
             raise result
         return result
@@ -152,11 +152,10 @@ class Tracker:
 
     # The parts of a step, called by `engine.rounds`; only `commit` changes anything.
 
-    def accept(self, frame: Frame) -> Frame:
-        """The frame, if it may come now."""
+    def accept(self, frame: Frame) -> None:
+        """Refuse a frame that may not come now."""
         if frame.index <= self._newest:
             raise EngineError("BAD_FRAME", f"expected a frame index above {self._newest}, got {frame.index}")
-        return frame
 
     def begin(self, frame: Frame, features: Features) -> Step:
         """A lane for every object."""

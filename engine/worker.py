@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from engine import threads
+from engine.ahead import Ahead, Sight, look_ahead
 from engine.history import SECONDS
 from engine.models import Model
 from engine.requests import Piece, PreviewRequest, StepRequest, choose
-from engine.rounds import Answer, answer_many, settle
+from engine.rounds import Answer, Job, answer_many, settle
 from engine.tracker import PATIENCE, Tracker
 from engine.types import EngineError, Frame, MaskSet, Point, Points, Prompt
 
@@ -40,6 +41,19 @@ class Lane:
         self._worker = worker
         self._newest: Future[MaskSet] | None = None
         self._tracker: Tracker | None = tracker
+        self._prepared: Sight | None = None
+
+    def spare(self) -> bool:
+        """Whether a live stream gains by `prepare`: there is a core for it, and no other stream waits."""
+        return self._worker._spare(self)
+
+    def prepare(self, frame: Frame) -> None:
+        """Say which frame the next step will be of, so that its picture is encoded meanwhile.
+
+        Does nothing where others would have to wait for it, and once the stream is closed. A frame that was
+        prepared before and not submitted is let go.
+        """
+        self._worker._prepare(self, frame)
 
     def submit(self, frame: Frame, prompts: Sequence[Prompt] = (), live: bool = True) -> Future[MaskSet]:
         """Ask for one step; the answer to the one before must have come.
@@ -85,6 +99,7 @@ class Worker:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._model: Model | None = None
+        self._ahead: Ahead | None = None
         self.ready = False
         self.error: str | None = None
 
@@ -164,7 +179,7 @@ class Worker:
             self._lanes.clear()
             self._wake.notify_all()
         for request in cancelled:
-            request.future.cancel()
+            request.cancel()
         if self._thread.is_alive():
             self._thread.join()
         self.ready = False
@@ -179,10 +194,44 @@ class Worker:
             lane._newest = future
             submitted_at = time.monotonic()
             self._waiting.append(
-                StepRequest(lane, lane._tracker, frame, tuple(prompts), live, submitted_at, future)
+                StepRequest(
+                    lane,
+                    lane._tracker,
+                    frame,
+                    tuple(prompts),
+                    live,
+                    submitted_at,
+                    future,
+                    self._sight(lane, frame),
+                )
             )
             self._wake.notify_all()
         return future
+
+    def _spare(self, lane: Lane) -> bool:
+        with self._wake:
+            return self._ahead is not None and self._ahead.roomy and self._alone(lane)
+
+    def _prepare(self, lane: Lane, frame: Frame) -> None:
+        with self._wake:
+            if lane not in self._lanes:
+                return
+            _drop(lane)
+            if self._ahead is not None and (self._ahead.roomy or self._alone(lane)):
+                lane._prepared = self._ahead.begin(frame)
+
+    def _alone(self, lane: Lane) -> bool:
+        others = (other._newest for other in self._lanes if other is not lane)
+        return all(newest is None or newest.done() for newest in others)
+
+    def _sight(self, lane: Lane, frame: Frame) -> Sight | None:
+        """The picture of a frame as it has been prepared, or else from now on where there is room."""
+        prepared = lane._prepared
+        if prepared is not None and prepared.frame is frame:
+            lane._prepared = None
+            return prepared
+        _drop(lane)
+        return self._ahead.begin(frame) if self._ahead is not None and self._ahead.roomy else None
 
     def _preview(self, lane: Lane, prompts: Sequence[Prompt]) -> Future[MaskSet]:
         future: Future[MaskSet] = Future()
@@ -203,8 +252,9 @@ class Worker:
             cancelled += [r for r in self._previews if r.lane is lane]
             self._waiting = deque(r for r in self._waiting if r.lane is not lane)
             self._previews = deque(r for r in self._previews if r.lane is not lane)
+            _drop(lane)
         for request in cancelled:
-            request.future.cancel()
+            request.cancel()
 
     # In the thread.
 
@@ -219,12 +269,17 @@ class Worker:
             return
         log.info("engine ready: %s", model.why)
         self._model = model
+        self._ahead = look_ahead(model)
         self.ready = True
         try:
             while self._round(model):
                 pass
         finally:
             self.ready = False
+            with self._wake:
+                ahead, self._ahead = self._ahead, None
+            if ahead is not None:
+                ahead.stop()
 
     def _next_round(self) -> list[StepRequest] | None:
         """Wait for requests and take a round of them; None when the worker stops."""
@@ -245,7 +300,7 @@ class Worker:
         self._show_previews()
         self._piece(model, requests)
         try:
-            jobs = [(r.tracker, r.frame, r.prompts) for r in requests]
+            jobs = [Job(r.tracker, r.frame, r.prompts, r.sight) for r in requests]
             answers = answer_many(model, jobs) if jobs else []
         except BaseException as error:
             for request in requests:
@@ -283,6 +338,12 @@ class Worker:
                 piece.future.set_result(piece.work(model))
         except Exception as error:
             piece.future.set_exception(error)
+
+
+def _drop(lane: Lane) -> None:
+    prepared, lane._prepared = lane._prepared, None
+    if prepared is not None:
+        prepared.drop()
 
 
 def warm_up(model: Model) -> None:

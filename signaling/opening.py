@@ -83,7 +83,7 @@ def prompt_first(session: Session, prompts: Sequence[PromptMessage]) -> None:
 
 
 class EngineStep:
-    """The engine as a session sees it: one awaitable call; and previews.
+    """The engine as a session sees it: one awaitable call; pictures to begin with beforehand; and previews.
 
     Args:
         seconds: where steps are timed, if they are to be.
@@ -95,6 +95,12 @@ class EngineStep:
     async def __call__(self, frame: Frame, prompts: Sequence[Prompt]) -> MaskSet:
         with self._seconds.time() if self._seconds else nullcontext():
             return await asyncio.wrap_future(self._lane.submit(frame, prompts))
+
+    def spare(self) -> bool:
+        return self._lane.spare()
+
+    def prepare(self, frame: Frame) -> None:
+        self._lane.prepare(frame)
 
     def preview(self, prompts: Sequence[Prompt]) -> asyncio.Future[MaskSet]:
         return asyncio.wrap_future(self._lane.preview(prompts))

@@ -23,6 +23,7 @@ from engine.types import Frame, Keep, MaskSet, Prompt, Release, Reset
 from stream import previews, replies
 from stream.framelog import Entry, FrameLog
 from stream.inbox import Inbox
+from stream.intake import Intake, Preparer, Taken
 from stream.latest import Latest, LatestClosed
 from stream.outage import Outage, slate
 from stream.outputs.output import Output, Shown
@@ -46,12 +47,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stepped:
-    """A frame that the engine has done, and when (monotonic seconds) it passed each stage."""
+    """A frame that the engine has done; monotonic seconds when its step began and ended."""
 
-    frame: Frame
+    taken: Taken
     masks: MaskSet
     turns: list[Turn]
-    taken_at: float
     began_at: float
     stepped_at: float
 
@@ -59,8 +59,9 @@ class Stepped:
 class Session:
     """Owns the loop between one source and its outputs.
 
-    At most one step is in flight; while it runs the picture before it is drawn and sent. Frames that come
-    meanwhile replace each other and are counted. Prompts wait for the next step and are never dropped.
+    At most one step is in flight; while it runs the picture before it is drawn and sent, and the one after it
+    may be encoded. Frames that come meanwhile replace each other and are counted. Prompts wait for the next
+    step and are never dropped.
 
     Args:
         source: drained all the time, at its own pace.
@@ -98,8 +99,14 @@ class Session:
         self._framelog = FrameLog()
         self._inbox = Inbox()
         self._latest: Latest[Picture | Outage] = Latest()
+        self._intake = Intake(
+            self._latest,
+            self._timeline,
+            step if isinstance(step, Preparer) else None,
+            self._in_thread,
+            patient=on_demand,
+        )
         self._last: Shown | None = None
-        self._next_index = 0
         self._object_ids: frozenset[int] = frozenset()
         self._open: list[Turn] = []
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -177,33 +184,36 @@ class Session:
         """Process the newest picture, again and again; gives the reason why no more will come."""
         while True:
             try:
-                item = await self._latest.get()
+                item = await self._intake.next()
             except LatestClosed as closed:
                 await self._delivered()
                 return closed.reason
             if isinstance(item, Outage):
                 await self._bridge(item)
             else:
+                self._intake.look_ahead()
                 await self._advance(item)
 
-    async def _advance(self, picture: Picture) -> None:
-        taken_at = time.monotonic()
-        image = picture.i420() if picture.plain else await self._in_thread(picture.i420)
-        frame = self._frame(picture, image)
+    async def _advance(self, taken: Taken) -> None:
+        frame = taken.frame
+        self._framelog.add(frame)
         turns = admit(self._inbox.take(), frame, self._object_ids, self._framelog)
         began_at = time.monotonic()
         for turn in turns:
             turn.began_at = began_at
         try:
             masks = await self._step(frame, [prompt for turn in turns for prompt in turn.prompts])
+            stepped_at = time.monotonic()
+            self._intake.learn(masks, stepped_at - began_at)
             turns, self._open = _settled([*self._open, *turns], masks)
-            stepped = Stepped(frame, masks, turns, taken_at, began_at, time.monotonic())
             self._object_ids = _present(masks)
             await self._delivered()
         except BaseException:
             _abandon(turns)
             raise
-        self._delivery = asyncio.create_task(self._deliver(stepped))
+        self._delivery = asyncio.create_task(
+            self._deliver(Stepped(taken, masks, turns, began_at, stepped_at))
+        )
 
     async def _bridge(self, outage: Outage) -> None:
         """Show a slate. The engine takes no step and no frame is counted, so that nothing is forgotten."""
@@ -212,7 +222,7 @@ class Session:
         image = await self._in_thread(slate, last and last.frame.image, outage.text)
         ticks = self._timeline.ticks(None, outage.captured_at)
         frame = Frame(
-            max(self._next_index - 1, 0),
+            max(self._intake.count - 1, 0),
             image,
             outage.captured_at,
             ticks / RTP_RATE,
@@ -234,7 +244,7 @@ class Session:
 
     async def _deliver(self, stepped: Stepped) -> None:
         """Draw one processed frame, hand it to the outputs, and answer the messages it carried out."""
-        frame, masks, turns = stepped.frame, stepped.masks, stepped.turns
+        frame, masks, turns = stepped.taken.frame, stepped.masks, stepped.turns
         try:
             self._look(turns)
             image, result = await self._in_thread(self._paint, frame, masks, self._view)
@@ -254,21 +264,6 @@ class Session:
 
     # The verbs of one frame.
 
-    def _frame(self, picture: Picture, image: NDArray[np.uint8]) -> Frame:
-        ticks = self._timeline.ticks(picture.pts, picture.captured_at)
-        rtp_timestamp = self._timeline.rtp_timestamp(ticks)
-        frame = Frame(
-            self._next_index,
-            image,
-            picture.captured_at,
-            ticks / RTP_RATE,
-            rtp_timestamp,
-            picture.capture_time,
-        )
-        self._next_index += 1
-        self._framelog.add(frame)
-        return frame
-
     def _look(self, turns: Sequence[Turn]) -> None:
         """Draw from this frame on as the messages it carried out ask."""
         for turn in turns:
@@ -281,13 +276,14 @@ class Session:
         return image, replies.result(frame, masks, rles)
 
     def _count(self, stepped: Stepped, done_at: float) -> None:
-        stats, captured_at = self.stats, stepped.frame.captured_at
+        stats, taken = self.stats, stepped.taken
+        captured_at = taken.frame.captured_at
         stats.frames_model.add()
-        stats.queue_age = stepped.taken_at - captured_at
+        stats.queue_age = taken.taken_at - captured_at
         stats.latency.add(done_at - captured_at)
         stats.stages["wait"].add(stats.queue_age)
-        stats.stages["convert"].add(stepped.began_at - stepped.taken_at)
-        stats.stages["step"].add(stepped.stepped_at - stepped.began_at)
+        stats.stages["convert"].add(taken.ready_at - taken.taken_at)
+        stats.stages["step"].add(stepped.stepped_at - taken.ready_at)
         stats.stages["render"].add(done_at - stepped.stepped_at)
         stats.engine = dict(stepped.masks.timings)
         stats.memory_bytes = stepped.masks.memory_bytes
@@ -310,6 +306,7 @@ class Session:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._intake.close()
         if self._delivery is not None:
             self._delivery.cancel()
             await asyncio.gather(self._delivery, return_exceptions=True)
@@ -320,7 +317,7 @@ class Session:
             output.close()
         await self._source.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        log.info("session ended: %s, after %d frames", reason, self._next_index)
+        log.info("session ended: %s, after %d frames", reason, self._intake.count)
 
 
 def _timings(stepped: Stepped, turn: Turn, done_at: float) -> dict[str, float]:

@@ -110,7 +110,7 @@ def _followed(
     reader: VideoReader,
     prompts: Mapping[int, tuple[Prompt, ...]],
 ) -> Iterator[tuple[VideoPicture, MaskSet]]:
-    """Every picture with its masks. The next one is decoded while the engine works on this one."""
+    """Every picture with its masks. The next is decoded and encoded while objects are followed on it."""
     first = min(prompts)
     longest = task.settings.video_seconds / reader.time_base
     start = None
@@ -121,12 +121,12 @@ def _followed(
         if picture.pts - start > longest:
             text = f"The video is longer than {task.settings.video_seconds:g} seconds"
             raise invalid(("video_url",), text, "video_duration_too_long")
-        done = _answered(waiting)
         if index < first:
-            waiting = None
             yield picture, MaskSet(index, ())
             continue
         frame = Frame(index, picture.image, pts=float(picture.pts * reader.time_base))
+        lane.prepare(frame)
+        done = _answered(waiting)
         waiting = (picture, lane.submit(frame, prompts.get(index, ()), live=False))
         if done is not None:
             yield done

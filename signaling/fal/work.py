@@ -16,6 +16,8 @@ from signaling.fal.sniff import Media
 class Lane(Protocol):
     """One tracker on the engine's thread."""
 
+    def prepare(self, frame: Frame) -> None: ...  # pragma: no cover
+
     def submit(
         self, frame: Frame, prompts: Sequence[Prompt], live: bool = True
     ) -> Future[MaskSet]: ...  # pragma: no cover

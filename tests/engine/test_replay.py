@@ -319,7 +319,7 @@ def test_streams_that_replay_leave_each_other_alone(model: Model) -> None:
         {0: [OTHER]},
     ]
     for index in range(35):
-        jobs = [(t, frame(index), s.get(index, ())) for t, s in zip(trackers, scripts, strict=True)]
+        jobs = [rounds.Job(t, frame(index), s.get(index, ())) for t, s in zip(trackers, scripts, strict=True)]
         assert all(isinstance(result, MaskSet) for result in rounds.step_many(model, jobs))
     for tracker, script in zip(trackers, scripts, strict=True):
         alone = run(model, script, 35).tracker

@@ -13,7 +13,7 @@ from engine import lanes, nets, rounds
 from engine.masks import mask_box
 from engine.models import Model, Preset
 from engine.pico import PicoConfig, build_pico
-from engine.rounds import step_many
+from engine.rounds import Job, step_many
 from engine.tracker import Tracker
 from engine.types import (
     Box,
@@ -198,7 +198,7 @@ def test_batches_of_unequal_ages_and_streams_equal_single_steps(model: Model) ->
     together = [Tracker(model) for _ in scripts]
     apart = [Tracker(model) for _ in scripts]
     for frame in FRAMES:
-        jobs = [(t, frame, s.get(frame.index, [])) for t, s in zip(together, scripts, strict=True)]
+        jobs = [Job(t, frame, s.get(frame.index, [])) for t, s in zip(together, scripts, strict=True)]
         results = step_many(model, jobs)
         for tracker, script, result in zip(apart, scripts, results, strict=True):
             assert isinstance(result, MaskSet)

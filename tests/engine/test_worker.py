@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from official import clip_frames, small_model
 
-from engine import requests, rounds, worker
+from engine import ahead, requests, rounds, worker
 from engine.memory import Memory
 from engine.models import Model
 from engine.rounds import Answer, Job
@@ -55,7 +55,7 @@ class Gate:
         self.entered, self.open = threading.Event(), threading.Event()
 
         def gated(model: Model, jobs: Sequence[Job]) -> list[Answer | Exception]:
-            self.rounds.append([frame.index for _, frame, _ in jobs])
+            self.rounds.append([job.frame.index for job in jobs])
             self.entered.set()
             assert self.open.wait(60)
             return rounds.answer_many(model, jobs)
@@ -291,3 +291,109 @@ def test_what_cannot_be_remembered_is_a_step_not_taken(
         engine.call(lambda model: None).result(60)
     assert "could not be remembered" in caplog.text
     assert len(stream.submit(FRAMES[2]).result(60).objects) == 1
+
+
+@pytest.fixture(params=[True, False], ids=["roomy", "narrow"])
+def roomy(request: pytest.FixtureRequest, engine: Worker, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the engine has a core to spare for the pictures to come."""
+    if engine._ahead is None:
+        pytest.skip("one core encodes nothing ahead")
+    monkeypatch.setattr(engine._ahead, "roomy", request.param)
+    return bool(request.param)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Which thread encoded which frame ahead, or what was asked for ahead."""
+    done: list[tuple[str, int]] = []
+    real = ahead.see
+
+    def see(model: Model, frame: Frame) -> ahead.Seen:
+        found = real(model, frame)
+        done.append((threading.current_thread().name.rstrip("_0123456789"), frame.index))
+        return found
+
+    monkeypatch.setattr(ahead, "see", see)
+    return done
+
+
+def occupied(engine: Worker) -> threading.Event:
+    """Keep the thread that encodes ahead from it until the event is set."""
+    busy, free = threading.Event(), threading.Event()
+    assert engine._ahead is not None
+    engine._ahead._pool.submit(lambda: busy.set() or free.wait(60))
+    assert busy.wait(60)
+    return free
+
+
+def test_the_next_picture_is_encoded_while_a_step_is_under_way(
+    engine: Worker, model: Model, gate: Gate, roomy: bool, seen: list[tuple[str, int]]
+) -> None:
+    alone = Tracker(model)
+    expected = [alone.step(frame, CLICK if frame.index == 0 else ()) for frame in FRAMES[:2]]
+    stream = engine.open()
+    first = stream.submit(FRAMES[0], CLICK)
+    assert gate.entered.wait(60)
+    stream.prepare(FRAMES[1])
+    wait_for(lambda: ("encoder", 1) in seen)
+    gate.open.set()
+    assert np.array_equal(first.result(60).objects[0].mask, expected[0].objects[0].mask)
+    second = stream.submit(FRAMES[1]).result(60)
+    assert np.array_equal(second.objects[0].mask, expected[1].objects[0].mask)
+    assert sorted(index for _, index in seen) == [0, 1][not roomy :], "each once"
+    assert second.timings["encode"] > 0
+    assert second.timings["total"] > second.timings["track"]
+
+
+def test_only_where_there_is_room_are_pictures_encoded_ahead_while_others_wait(
+    engine: Worker, gate: Gate, roomy: bool, seen: list[tuple[str, int]]
+) -> None:
+    stream, other = engine.open(), engine.open()
+    running = stream.submit(FRAMES[0])
+    assert gate.entered.wait(60)
+    assert stream.spare() == roomy
+    assert not other.spare()
+    other.prepare(FRAMES[1])
+    assert (other._prepared is not None) == roomy
+    gate.open.set()
+    running.result(60)
+    assert other.spare() == roomy
+
+
+@pytest.mark.parametrize("roomy", [True], indirect=True)
+def test_a_picture_that_nobody_has_begun_is_encoded_by_who_needs_it(
+    engine: Worker, roomy: bool, seen: list[tuple[str, int]]
+) -> None:
+    free = occupied(engine)
+    assert engine.open().submit(FRAMES[0], CLICK).result(60).objects
+    free.set()
+    assert seen == [("engine", 0)]
+
+
+@pytest.mark.parametrize("roomy", [True], indirect=True)
+def test_what_was_prepared_and_not_asked_for_is_let_go(
+    engine: Worker, roomy: bool, seen: list[tuple[str, int]]
+) -> None:
+    free = occupied(engine)
+    stream, other = engine.open(), engine.open()
+    stream.prepare(FRAMES[0])
+    stream.prepare(FRAMES[1])
+    other.prepare(FRAMES[3])
+    assert stream.submit(FRAMES[2]).result(60).frame_index == 2
+    other.close()
+    other.prepare(FRAMES[4])
+    free.set()
+    assert engine._ahead is not None
+    engine._ahead._pool.submit(lambda: None).result(60)
+    assert [index for _, index in seen] == [2]
+
+
+def test_a_prepared_picture_that_cannot_be_read_fails_its_own_step(engine: Worker, roomy: bool) -> None:
+    stream, other = engine.open(), engine.open()
+    broken = Frame(0, np.zeros((5, 5), dtype=np.uint8))
+    stream.prepare(broken)
+    failed, fine = stream.submit(broken), other.submit(FRAMES[0], CLICK)
+    with pytest.raises(EngineError, match="I420"):
+        failed.result(60)
+    assert fine.result(60).objects
+    assert stream.submit(FRAMES[0], CLICK).result(60).objects

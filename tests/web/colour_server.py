@@ -26,6 +26,9 @@ class ColourLane:
         self.frames: dict[int, Frame] = {}
         self._thread = ThreadPoolExecutor(1)
 
+    def prepare(self, frame: Frame) -> None:
+        pass
+
     def submit(self, frame: Frame, prompts: list[Prompt], live: bool = True) -> Future[MaskSet]:
         self.frames[frame.index] = frame
         return self._thread.submit(lambda: asyncio.run(self.engine.step(frame, prompts)))

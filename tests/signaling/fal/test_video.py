@@ -79,6 +79,7 @@ class Watched:
 
     def __init__(self, lane: Lane, live: list[bool]) -> None:
         self._lane, self._live = lane, live
+        self.prepare = lane.prepare
 
     def submit(self, frame: Frame, prompts: Sequence[Prompt], live: bool = True) -> Future[MaskSet]:
         self._live.append(live)
@@ -101,6 +102,9 @@ def test_requests_go_behind_live_frames(server: Server, video: str, monkeypatch:
 
 class Blind:
     """An engine that finds nothing."""
+
+    def prepare(self, frame: Frame) -> None:
+        pass
 
     def submit(self, frame: Frame, prompts: Sequence[Prompt], live: bool = True) -> Future[MaskSet]:
         nothing = np.zeros((frame.height, frame.width), bool)

@@ -28,6 +28,9 @@ class Answers:
     def __init__(self) -> None:
         self.weights: dict[int, int] = {}
 
+    def prepare(self, frame: Frame) -> None:
+        pass
+
     def submit(self, frame: Frame, prompts: Sequence[Prompt], live: bool = True) -> Future[MaskSet]:
         if frame.index in (WARM, END):
             self.weights[frame.index] = tracemalloc.get_traced_memory()[0]
