@@ -17,6 +17,8 @@ def outline(logits: Tensor) -> Tensor:
 def _extent(profile: Tensor) -> tuple[Tensor, Tensor]:
     """Middle and length in 0..1 of where profiles [B, n] are above 0, to a quarter of a sample."""
     fine = F.interpolate(profile[:, None], scale_factor=4, mode="linear", align_corners=False)[:, 0] > 0
+    faint = ~fine.any(dim=1, keepdim=True)  # less than a quarter of a sample: a whole one then
+    fine = torch.where(faint, (profile > 0).repeat_interleave(4, dim=1), fine)
     size = fine.shape[1]
     low = fine.float().argmax(dim=1)
     high = size - fine.flip(1).float().argmax(dim=1)

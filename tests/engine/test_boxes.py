@@ -28,3 +28,11 @@ def test_overlap_is_shared_by_all_that_is_covered() -> None:
     one = torch.tensor([[0.5, 0.5, 0.2, 0.2]]).expand(4, 4)
     others = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2], [0.8, 0.5, 0.2, 0.2], [0, 0, 0, 0]])
     assert overlap(one, others).tolist() == pytest.approx([1, 1 / 3, 0, 0], abs=1e-6)
+
+
+def test_a_faint_mask_of_one_cell_is_where_it_is() -> None:
+    logits = torch.full((2, 1, 16, 16), -9.0)
+    logits[0, 0, 6, 9] = 0.01
+    boxes = outline(logits)
+    assert boxes[0].tolist() == [9.5 / 16, 6.5 / 16, 1 / 16, 1 / 16]
+    assert boxes[1].tolist() == [0, 0, 0, 0]
