@@ -17,6 +17,7 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from engine.attention import attend, to_lanes
+from engine.choice import likeliest
 from engine.correlation import edges
 from engine.dense import dense_prompt
 from engine.holes import fill_holes
@@ -205,7 +206,7 @@ class Stages:
             high_res_features=_high(features),
         )
         lanes = torch.arange(batch, device=masks.device)
-        best = ious.argmax(dim=-1) if several else torch.zeros_like(lanes)
+        best = self._best(masks, ious, features, clicks) if several else torch.zeros_like(lanes)
         logits = masks[lanes, best][:, None].float()
         token = tokens[lanes, best if tokens.shape[1] > 1 else 0]
         if certain is not None:
@@ -213,6 +214,14 @@ class Stages:
         if net.pred_obj_scores:
             logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
         return Decoded(logits, self._filled(logits), self._pointer(token, score), score)
+
+    def _best(
+        self, masks: Tensor, ious: Tensor, features: Sequence[Features], clicks: Clicks | None
+    ) -> Tensor:
+        """Which of its masks each lane takes: of those for a click, presets that snap look at colours too."""
+        if clicks is None or not self._snaps:
+            return ious.argmax(dim=-1)
+        return likeliest(_pictures(features), masks.float(), ious.float(), *self._said(clicks))
 
     def boxed(self, boxes: Tensor) -> tuple[Clicks, Tensor]:
         """One box for each lane as a prompt for `decode`: its corners, and drawn (`engine.dense`).
@@ -280,11 +289,13 @@ class Stages:
         """
         if not self._snaps:
             return decoded
-        pictures = [f.picture for f in features if f.picture is not None]
-        assert len(pictures) == len(features), "a frame without its picture"
-        said = () if clicks is None else (clicks.coords[0] / self._net.image_size, clicks.labels[0])
-        filled = snap(pictures, decoded.filled, *said)
+        said = () if clicks is None else self._said(clicks)
+        filled = snap(_pictures(features), decoded.filled, *said)
         return replace(decoded, logits=filled, filled=filled)
+
+    def _said(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
+        """Points [P, 2] in 0..1 and labels [P] of clicks that are the same for every lane."""
+        return clicks.coords[0] / self._net.image_size, clicks.labels[0]
 
     def adopt(self, features: Features, mask: Tensor) -> Decoded:
         """Take a mask as it is, bypassing the decoder (`SAM2Base._use_mask_as_output`).
@@ -333,6 +344,12 @@ class Stages:
 def _tokens(maps: Tensor) -> Tensor:
     """[B, C, H, W] to [B, H * W, C]."""
     return maps.flatten(2).transpose(1, 2)
+
+
+def _pictures(features: Sequence[Features]) -> list[Tensor]:
+    pictures = [f.picture for f in features if f.picture is not None]
+    assert len(pictures) == len(features), "a frame without its picture"
+    return pictures
 
 
 def _distinct(maps: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
