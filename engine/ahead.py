@@ -21,6 +21,8 @@ from engine.types import Frame
 if TYPE_CHECKING:
     from engine.models import Model
 
+ENOUGH = 4  # cores
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
@@ -69,12 +71,12 @@ class Ahead:
     """The thread, and what waits for it.
 
     Attributes:
-        roomy: the engine's share of the cores has one for it. Else it takes one from codecs and whoever else
-            is there, which is good only for work that nobody watches.
+        roomy: there are cores enough for it beside the codecs. Else it takes one from them and whoever else is
+            there, which is good only for work that nobody watches.
     """
 
     def __init__(self, model: Model) -> None:
-        self.roomy = threads.cores() // 2 > 1
+        self.roomy = threads.cores() >= ENOUGH
         self._model = model
         self._pool = ThreadPoolExecutor(1, "encoder")
         self._pool.submit(threads.share)  # now, and not with the first picture

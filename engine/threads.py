@@ -13,8 +13,6 @@ import torch
 def share() -> int:
     """Leave half of the cores to codecs and sockets, unless OMP_NUM_THREADS says how many torch may have.
 
-    The engine thread and the one that encodes ahead (`engine.ahead`) have a half of that half each.
-
     One thread more than there are free cores costs more than it brings: each part waits for the last of them.
     For the calling thread and those that begin later.
 
@@ -22,7 +20,7 @@ def share() -> int:
         threads that torch computes with now.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, cores() // 4))
+        torch.set_num_threads(max(1, cores() // 2))
     return torch.get_num_threads()
 
 

@@ -1,4 +1,4 @@
-"""A quarter of the cores for each engine thread, short spins, and the word of who set another number."""
+"""Half of the cores for torch, short spins, and the word of whoever set another number."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _shown(**environment: str) -> list[object]:
     return list(json.loads(done.stdout))
 
 
-def test_a_quarter_of_the_cores_and_short_spins() -> None:
-    quarter = max(1, cores() // 4)
-    assert _shown() == [quarter, quarter, "1000"]
+def test_half_of_the_cores_and_short_spins() -> None:
+    half = max(1, cores() // 2)
+    assert _shown() == [half, half, "1000"]
 
 
 @pytest.mark.parametrize(
