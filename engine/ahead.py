@@ -71,8 +71,8 @@ class Ahead:
     """The thread, and what waits for it.
 
     Attributes:
-        roomy: there are cores enough for it beside the codecs. Else it takes one from them and whoever else is
-            there, which is good only for work that nobody watches.
+        roomy: there are cores enough for it beside the codecs. Else it takes one from them and whoever else
+            is there, which is good only for work that nobody watches.
     """
 
     def __init__(self, model: Model) -> None:
