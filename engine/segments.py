@@ -67,10 +67,12 @@ def propose(
     logits, ious = model.stages.propose(features, clicks, _drawn(model, coords, labels))
     logits, ious = logits.flatten(0, 1), ious.flatten()
     stability = _stability(logits)
-    kept = (ious >= min_iou) & (stability >= min_stability) & (logits > 0).flatten(1).any(dim=1)
+    good = ((ious >= min_iou) & (stability >= min_stability)).nonzero().flatten()
+    drawn = model.stages.redrawn(logits[good][:, None], [features] * len(good))[:, 0]
     return [
-        Proposal(logits[i].cpu(), float(ious[i]), float(stability[i]), _box(logits[i] > 0))
-        for i in kept.nonzero().flatten().tolist()
+        Proposal(mask.cpu(), float(ious[i]), float(stability[i]), _box(mask > 0))
+        for i, mask in zip(good.tolist(), drawn, strict=True)
+        if (mask > 0).any()
     ]
 
 

@@ -282,16 +282,20 @@ class Stages:
     def snapped(
         self, decoded: Decoded, features: Sequence[Features], clicks: Clicks | None = None
     ) -> Decoded:
-        """The same with masks redrawn along the colours of the picture (`engine.snap`), for presets with.
+        """The same with masks `redrawn`.
 
         Args:
             clicks: on every one of the masks.
         """
-        if not self._snaps:
-            return decoded
+        filled = self.redrawn(decoded.filled, features, clicks)
+        return decoded if filled is decoded.filled else replace(decoded, logits=filled, filled=filled)
+
+    def redrawn(self, logits: Tensor, features: Sequence[Features], clicks: Clicks | None = None) -> Tensor:
+        """Masks [B, 1, S/4, S/4] along the colours of the picture (`engine.snap`), for presets with."""
+        if not self._snaps or not len(logits):
+            return logits
         said = () if clicks is None else self._said(clicks)
-        filled = snap(_pictures(features), decoded.filled, *said)
-        return replace(decoded, logits=filled, filled=filled)
+        return snap(_pictures(features), logits, *said)
 
     def _said(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
         """Points [P, 2] in 0..1 and labels [P] of clicks that are the same for every lane."""

@@ -12,7 +12,8 @@ import torch
 from engine import segments
 from engine.models import Model, load_model
 from engine.segments import Proposal
-from engine.types import EngineError, Frame
+from engine.synthetic import SyntheticClip
+from engine.types import EngineError, Frame, Point
 from engine.worker import Worker
 
 
@@ -91,3 +92,22 @@ def test_pieces_run_in_the_engines_thread(model: Model) -> None:
     worker.stop()
     with pytest.raises((EngineError, CancelledError)):
         worker.call(lambda given: given).result(30)
+
+
+@torch.inference_mode()
+def test_pico_s_proposals_lie_along_the_colours_of_the_picture() -> None:
+    pico = load_model("pico", dtype=torch.float32)
+    clip = SyntheticClip(320, 240)
+    picture, truth = clip.frame(0)
+    features = segments.encode(pico, Frame(0, picture))
+    points = [Point(x, y) for _, x, y in clip.clicks().values()]
+    offered = segments.propose(pico, features, points, 0.0, 0.0)
+    redrawn = [segments.enlarge(p, 320, 240, 0) for p in offered]
+    pico.stages._snaps = False
+    plain = [segments.enlarge(p, 320, 240, 0) for p in segments.propose(pico, features, points, 0.0, 0.0)]
+    best = [
+        [max((mask & truth[i]).sum() / (mask | truth[i]).sum() for mask in masks) for i in clip.clicks()]
+        for masks in (redrawn, plain)
+    ]
+    assert np.mean(best[0]) > np.mean(best[1])
+    assert min(best[0]) > 0.8
