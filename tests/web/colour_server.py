@@ -26,6 +26,9 @@ class ColourLane:
         self.frames: dict[int, Frame] = {}
         self._thread = ThreadPoolExecutor(1)
 
+    def spare(self) -> bool:
+        return False
+
     def prepare(self, frame: Frame) -> None:
         pass
 
