@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.colours import bins, histogram
+from engine.colours import bins, histogram, likeness
 from engine.snap import snap
 
 LEVELS = 8  # of each channel
@@ -54,6 +54,6 @@ def alike(pictures: Sequence[Tensor], logits: Tensor) -> Tensor:
     there = F.interpolate(logits, colour.shape[-2:], mode="bilinear", align_corners=False) > 0
     near = F.max_pool2d(there.float(), 2 * AROUND + 1, 1, AROUND) > 0
     inside, around = (m[:, 0].float() for m in (there, near & ~there))
-    shared = (histogram(colour, inside, LEVELS) * histogram(colour, around, LEVELS)).sqrt().sum(dim=1)
+    shared = likeness(histogram(colour, inside, LEVELS), histogram(colour, around, LEVELS))
     nothing = (inside.sum(dim=(1, 2)) == 0) | (around.sum(dim=(1, 2)) == 0)
     return torch.where(nothing, 1.0, shared)

@@ -19,3 +19,8 @@ def histogram(colour: Tensor, weight: Tensor, levels: int) -> Tensor:
     counts = torch.zeros(len(colour), levels**3, device=colour.device)
     counts.scatter_add_(1, colour.flatten(1), weight.flatten(1))
     return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def likeness(a: Tensor, b: Tensor) -> Tensor:
+    """Bhattacharyya's coefficient of histograms [..., n]: 0 to 1, for the same."""
+    return (a * b).sqrt().sum(dim=-1)

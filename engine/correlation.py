@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.boxes import overlap
-from engine.colours import bins, histogram
+from engine.colours import bins, histogram, likeness
 from engine.windows import cut, inside, samples
 
 DIRECTIONS = 8  # of gradients
@@ -215,7 +215,7 @@ def _alike(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
     offset = ((torch.arange(SIDE, device=box.device) + 0.5) / SIDE - 0.5).abs()
     weight = (offset[:, None] < half[1]) & (offset < half[0])
     found = _colours(_windows(seen, box[None])[0], weight.float())
-    return float((one.colours * found).sqrt().sum()) >= SAME
+    return float(likeness(one.colours, found)) >= SAME
 
 
 def _colours(window: Tensor, weight: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.ahead import Sight
-from engine.types import Frame, MaskSet, Prompt
+from engine.rounds import Job
+from engine.types import MaskSet, Prompt
 
 if TYPE_CHECKING:
     from engine.models import Model
@@ -54,22 +54,18 @@ class StepRequest:
     Attributes:
         live: somebody is watching: goes before steps that are not.
         submitted_at: monotonic seconds.
-        sight: its picture, where a thread encodes ahead.
     """
 
     lane: Lane
-    tracker: Tracker
-    frame: Frame
-    prompts: Sequence[Prompt]
+    job: Job
     live: bool
     submitted_at: float
     future: Future[MaskSet]
-    sight: Sight | None = None
 
     def cancel(self) -> None:
         self.future.cancel()
-        if self.sight is not None:
-            self.sight.drop()
+        if self.job.sight is not None:
+            self.job.sight.drop()
 
 
 def choose(waiting: Sequence[StepRequest], now: float) -> list[StepRequest]:

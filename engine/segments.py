@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.ahead import see
 from engine.dense import dense_prompt
 from engine.holes import fill_holes
 from engine.models import Model
@@ -49,7 +50,7 @@ def grid(points_per_side: int) -> list[list[Point]]:
 
 def encode(model: Model, frame: Frame) -> Features:
     """The features of a picture."""
-    return model.stages.encode(model.pixels.read(frame))[0]
+    return see(model, frame).features
 
 
 def propose(

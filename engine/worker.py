@@ -192,19 +192,8 @@ class Worker:
             if lane._newest is not None and not lane._newest.done():
                 raise EngineError("BUSY", "a step of this stream is under way")
             lane._newest = future
-            submitted_at = time.monotonic()
-            self._waiting.append(
-                StepRequest(
-                    lane,
-                    lane._tracker,
-                    frame,
-                    tuple(prompts),
-                    live,
-                    submitted_at,
-                    future,
-                    self._sight(lane, frame),
-                )
-            )
+            job = Job(lane._tracker, frame, tuple(prompts), self._sight(lane, frame))
+            self._waiting.append(StepRequest(lane, job, live, time.monotonic(), future))
             self._wake.notify_all()
         return future
 
@@ -300,8 +289,7 @@ class Worker:
         self._show_previews()
         self._piece(model, requests)
         try:
-            jobs = [Job(r.tracker, r.frame, r.prompts, r.sight) for r in requests]
-            answers = answer_many(model, jobs) if jobs else []
+            answers = answer_many(model, [request.job for request in requests]) if requests else []
         except BaseException as error:
             for request in requests:
                 request.future.set_exception(error)

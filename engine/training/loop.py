@@ -88,6 +88,8 @@ class Run:
         self.average.load_state_dict(state)
 
     def save(self, path: Path) -> None:
+        if not self.team.leads:
+            return
         state = {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
@@ -95,8 +97,6 @@ class Run:
             "step": self.step,
             "pico": asdict(self.pico),
         }
-        if not self.team.leads:
-            return
         partial = path.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(path)

@@ -49,6 +49,12 @@ class Slot:
         video = av.VideoFrame.from_ndarray(SCENE.paint(index), format="rgb24")
         self.latest.put(Picture(video, time.monotonic(), index / 30))
 
+    async def stepped(self, masks: MaskSet, seconds: float) -> None:
+        """A first picture has been taken, and its step has been done."""
+        self.show(0)
+        assert picture(await self.next()) == 0
+        self.intake.learn(masks, seconds)
+
     async def next(self) -> Taken | Outage:
         return await asyncio.wait_for(self.intake.next(), 20)
 
@@ -66,9 +72,7 @@ def picture(item: Taken | Outage) -> int:
 
 async def test_an_engine_that_cannot_look_ahead_gets_the_picture_that_is_newest_when_it_asks() -> None:
     slot = Slot(None)
-    slot.show(0)
-    assert picture(await slot.next()) == 0
-    slot.intake.learn(SLOW, 0.0)
+    await slot.stepped(SLOW, 0.0)
     slot.show(1)
     slot.intake.look_ahead()
     await asyncio.sleep(0.05)
@@ -80,9 +84,7 @@ async def test_an_engine_that_cannot_look_ahead_gets_the_picture_that_is_newest_
 async def test_the_next_picture_is_prepared_just_before_the_engine_gets_free() -> None:
     engine = Recorder()
     slot = Slot(engine)
-    slot.show(0)
-    await slot.next()
-    slot.intake.learn(SLOW, 0.4)  # so 0.3 seconds are spare
+    await slot.stepped(SLOW, 0.4)  # so 0.3 seconds are spare
     slot.intake.look_ahead()
     began = time.monotonic()
     for index in range(1, 60):
@@ -105,9 +107,7 @@ async def test_the_next_picture_is_prepared_just_before_the_engine_gets_free() -
 async def test_an_engine_that_is_free_sooner_waits_for_nothing() -> None:
     engine = Recorder()
     slot = Slot(engine)
-    slot.show(0)
-    await slot.next()
-    slot.intake.learn(SLOW, 30.0)
+    await slot.stepped(SLOW, 30.0)
     slot.intake.look_ahead()
     slot.show(1)
     began = time.monotonic()
@@ -118,9 +118,7 @@ async def test_an_engine_that_is_free_sooner_waits_for_nothing() -> None:
 async def test_an_engine_that_others_want_is_not_looked_ahead_of() -> None:
     engine = Recorder(spare=False)
     slot = Slot(engine)
-    slot.show(0)
-    await slot.next()
-    slot.intake.learn(SLOW, 0.0)
+    await slot.stepped(SLOW, 0.0)
     slot.intake.look_ahead()
     slot.show(1)
     await asyncio.sleep(0.1)
@@ -132,21 +130,18 @@ async def test_an_engine_that_others_want_is_not_looked_ahead_of() -> None:
 async def test_a_source_that_waits_is_looked_ahead_of_at_once() -> None:
     engine = Recorder()
     slot = Slot(engine, patient=True)
-    slot.show(0)
-    await slot.next()
-    slot.intake.learn(SLOW, 30.0)
+    await slot.stepped(SLOW, 30.0)
     slot.intake.look_ahead()
     slot.show(1)
     await asyncio.wait_for(engine.asked.wait(), 5)
+    assert [frame.index for frame in engine.prepared] == [1]
     await slot.intake.close()
 
 
 async def test_outages_and_the_end_come_in_their_turn() -> None:
     engine = Recorder()
     slot = Slot(engine)
-    slot.show(0)
-    await slot.next()
-    slot.intake.learn(MaskSet(0, ()), 0.0)
+    await slot.stepped(MaskSet(0, ()), 0.0)
     outage = Outage(time.time(), time.monotonic())
     slot.intake.look_ahead()
     slot.latest.put(outage)

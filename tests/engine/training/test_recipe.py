@@ -15,7 +15,7 @@ from engine.training.loop import Run, RunConfig
 from engine.training.losses import Decoded, frame_losses
 from engine.training.material import Material, Reels, gather
 from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
-from engine.training.scenes import SceneConfig, make_clips
+from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures, procedural_pictures
 from engine.training.unroll import Lesson, unroll
@@ -34,6 +34,13 @@ def pictures() -> Pictures:
 
 def generator(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def filmed(pictures: Pictures, batch: int, frames: int) -> Clips:
+    """Clips of 64 x 64 pixels, always the same."""
+    wardrobe = Wardrobe(pictures, seed=3, groups=8)
+    wardrobe.at(5)
+    return make_clips(Material(pictures), wardrobe, batch, SceneConfig(size=64, frames=frames), generator())
 
 
 def discs(*centres: tuple[int, int], radius: int = 20, size: int = 128) -> Tensor:
@@ -62,9 +69,7 @@ def test_learning_rate_warms_up_stays_and_cools_down() -> None:
 
 def test_a_scene_is_the_same_for_the_same_seed_and_its_masks_do_not_overlap(pictures: Pictures) -> None:
     def render() -> tuple[Tensor, Tensor]:
-        wardrobe = Wardrobe(pictures, seed=3, groups=8)
-        wardrobe.at(5)
-        clips = make_clips(Material(pictures), wardrobe, 2, SceneConfig(size=64, frames=3), generator())
+        clips = filmed(pictures, 2, 3)
         return clips.images, clips.masks
 
     images, masks = render()
@@ -138,9 +143,7 @@ def test_boxes_of_a_filter_are_off_a_little_and_of_what_is_gone_there_is_none() 
 
 @pytest.mark.parametrize("pointed", [0.0, 1.0])
 def test_later_frames_have_boxes_as_often_as_asked(pictures: Pictures, pointed: float) -> None:
-    wardrobe = Wardrobe(pictures, seed=3, groups=8)
-    wardrobe.at(5)
-    clips = make_clips(Material(pictures), wardrobe, 1, SceneConfig(size=64, frames=4), generator())
+    clips = filmed(pictures, 1, 4)
     net = build_pico(PicoConfig(image_size=64))
     asked: list[object] = []
     net.sam_prompt_encoder.register_forward_pre_hook(
@@ -153,9 +156,7 @@ def test_later_frames_have_boxes_as_often_as_asked(pictures: Pictures, pointed: 
 
 
 def test_every_frame_is_asked_anew_as_if_it_were_the_first(pictures: Pictures) -> None:
-    wardrobe = Wardrobe(pictures, seed=3, groups=8)
-    wardrobe.at(5)
-    clips = make_clips(Material(pictures), wardrobe, 2, SceneConfig(size=64, frames=3), generator())
+    clips = filmed(pictures, 2, 3)
     net = build_pico(PicoConfig(image_size=64))
     lanes: list[int] = []
     net.sam_prompt_encoder.register_forward_pre_hook(
