@@ -34,9 +34,10 @@ class Losses:
     def total(self) -> Tensor:
         return self.mask + self.iou + self.score
 
-    def mixed(self, other: Losses, share: float) -> Losses:
-        pairs = ((self.mask, other.mask), (self.iou, other.iou), (self.score, other.score))
-        return Losses(*(a + share * (b - a) for a, b in pairs))
+    def mixed(self, prompted: Losses, share: float) -> Losses:
+        """With a share of those of prompts, which always point at something and so teach no presence."""
+        mask, iou = ((a + share * (b - a)) for a, b in ((self.mask, prompted.mask), (self.iou, prompted.iou)))
+        return Losses(mask, iou, self.score)
 
 
 def frame_losses(decoded: Decoded, truth: Tensor, weight: Tensor, balance: float) -> Losses:

@@ -39,6 +39,7 @@ class SceneConfig:
     speed: float = 0.35
     pace: float = 1.0  # time that passes per frame; under 1 everything is slower
     leave: float = 0.2  # share of objects that go out of the picture, and come back if there is time
+    hide: float = 0.25  # share of clips in which something larger passes slowly over the first object
     twin: float = 0.25  # share of clips with a distractor dressed like an object
     apart: float = 0.3  # share of clips whose objects are two parts of one thing
     wobble: float = 0.4  # share of sprites that deform
@@ -57,8 +58,9 @@ def make_clips(
     apart = torch.rand(batch, generator=g) < config.apart
     sprites = _cast(wardrobe, batch, config, apart, g)
     ids = torch.where(apart[:, None], torch.tensor([1, 2, 0, 0, 0, 0]), torch.tensor([1, 1, 2, 2, 0, 0]))
-    poses = _choreograph(batch, config, g)
-    order = _stacking(batch, g)
+    hidden = (torch.rand(batch, generator=g) < config.hide) & (config.frames > 1)
+    poses = _choreograph(batch, config, hidden, g)
+    order = _stacking(batch, hidden, g)
     rows = torch.arange(batch)[:, None]
     sprites, ids, poses = sprites[rows.to(device), order.to(device)], ids[rows, order], poses[rows, order]
     image, owner, marked = _backgrounds(material, batch, config, g)
@@ -101,9 +103,14 @@ def _soft_shadow(alpha: Tensor) -> Tensor:
     )
 
 
-def _stacking(batch: int, g: torch.Generator) -> Tensor:
-    """Back-to-front order of the layers per clip; the parts of one object stay together."""
-    units = torch.rand(batch, OBJECTS + OTHERS, generator=g).argsort(1)
+def _stacking(batch: int, hidden: Tensor, g: torch.Generator) -> Tensor:
+    """Back-to-front order of the layers per clip; the parts of one object stay together.
+
+    Where the first object is `hidden`, what hides it, the last layer, is in front.
+    """
+    depth = torch.rand(batch, OBJECTS + OTHERS, generator=g)
+    depth[:, -1] += hidden
+    units = depth.argsort(1)
     expand = {0: (0, 1), 1: (2, 3), 2: (4,), 3: (5,)}
     return torch.tensor([[layer for unit in row for layer in expand[unit]] for row in units.tolist()])
 
@@ -116,8 +123,12 @@ def _matrix(x: Tensor, y: Tensor, sx: Tensor, sy: Tensor, angle: Tensor) -> Tens
     return torch.unflatten(torch.stack(rows, -1), -1, (3, 3))
 
 
-def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
-    """Poses [B, LAYERS, T, 3, 3] of all layers, parts riding on their object."""
+def _choreograph(batch: int, config: SceneConfig, hidden: Tensor, g: torch.Generator) -> Tensor:
+    """Poses [B, LAYERS, T, 3, 3] of all layers, parts riding on their object.
+
+    Args:
+        hidden: bool [B], clips whose last layer passes over the first object.
+    """
     frames, count = config.frames, OBJECTS + OTHERS
     span = frames * config.pace
 
@@ -142,6 +153,11 @@ def _choreograph(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
     y = y + reach * away * ~sideways + back * elsewhere[..., 1:]
     size = 0.07 + 0.6 * rand(count, 1) ** 1.5
     size[:, OBJECTS:] *= 1.2
+    size[:, -1] = torch.where(hidden[:, None], size[:, 0] * (1.3 + rand(1)), size[:, -1])
+    towards, when = rand(1) * 2 * math.pi, (0.35 + 0.35 * rand(1)) * span
+    past = size[:, -1] * (0.3 + 0.5 * rand(1)) * (t[:, 0] - when)  # how far it is from what it hides
+    x[:, -1] = torch.where(hidden[:, None], x[:, 0] + past * towards.cos(), x[:, -1])
+    y[:, -1] = torch.where(hidden[:, None], y[:, 0] + past * towards.sin(), y[:, -1])
     zoom = ((rand(count, 1) - 0.5) * 0.06 * t).exp()
     aspect = ((rand(count, 1) - 0.5) * 0.9).exp()
     spin = (rand(count, 1) - 0.5) * 0.25 * t + rand(count, 1) * torch.where(rand(count, 1) < 0.4, 6.28, 0.5)
