@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -97,6 +99,21 @@ def test_servers_that_start_at_once_migrate_once(database_url: str) -> None:
     assert differences(databases[0]) == []
     for each in databases:
         each.close()
+
+
+def test_a_server_waits_while_another_makes_the_file(tmp_path: Path) -> None:
+    """SQLite does not wait when a file that is being written gets its write-ahead log."""
+    other = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE made (x)")
+    other.execute("BEGIN IMMEDIATE")
+    late = Timer(0.3, other.execute, ("COMMIT",))
+    late.start()
+    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    database.migrate()
+    assert not late.is_alive()
+    assert set(inspect(database.engine).get_table_names()) == {*ROWS, "alembic_version", "made"}
+    database.close()
+    other.close()
 
 
 def test_it_can_be_taken_back(database: Database) -> None:
