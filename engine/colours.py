@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 LOW, HIGH = -2.2, 2.7  # of ImageNet's normalisation: black and white are about there
+GREY, MOST_GAIN = -LOW, 2.0  # what pictures are brought to, counted from black, and how far at most
 
 
 def bins(colours: Tensor, levels: int) -> Tensor:
@@ -19,6 +20,25 @@ def histogram(colour: Tensor, weight: Tensor, levels: int) -> Tensor:
     counts = torch.zeros(len(colour), levels**3, device=colour.device)
     counts.scatter_add_(1, colour.flatten(1), weight.flatten(1))
     return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def evenly_lit(pictures: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W] with one mean brightness, as if neither light nor exposure had changed."""
+    light = pictures - LOW
+    gain = GREY / light.mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-3)
+    return LOW + light * gain.clamp(1 / MOST_GAIN, MOST_GAIN)
+
+
+def blend(pictures: Tensor, levels: int) -> Tensor:
+    """How much of each pixel of [B, 3, H, W] has which colour: float32 [B, H * W, levels ** 3], sums of 1.
+
+    A pixel between two levels is a part of both, so that a little more light is a little another colour;
+    of `bins` it may be quite another.
+    """
+    place = ((pictures.flatten(2) - LOW) / (HIGH - LOW) * levels - 0.5).clamp(0, levels - 1)
+    near = (1 - (place[..., None] - torch.arange(levels, device=place.device)).abs()).clamp(min=0)
+    red, green, blue = near.unbind(1)  # [B, H * W, levels]
+    return (red[..., None, None] * green[..., None, :, None] * blue[..., None, None, :]).flatten(2)
 
 
 def likeness(a: Tensor, b: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.boxes import overlap
-from engine.colours import bins, histogram, likeness
+from engine.colours import blend, evenly_lit, likeness
 from engine.windows import cut, inside, samples
 
 DIRECTIONS = 8  # of gradients
@@ -45,9 +45,10 @@ NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
-# What is found far away must have the colours learnt: levels of each channel, and the least coefficient of
-# Bhattacharyya of the two histograms.
-LEVELS, SAME = 4, 0.7
+# Levels of each channel that an object's colours are counted in, and coefficients of Bhattacharyya with those
+# learnt: what is found far away needs the first; what has less than the second is another thing, unless the
+# filter's answer is above the third.
+LEVELS, SAME, OTHER, DOUBTLESS = 4, 0.8, 0.7, 0.6
 LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
 
 
@@ -60,7 +61,7 @@ class CorrelationFilter:
         numerator: complex64 [C, SIDE, SIDE / 2 + 1], and
         denominator: float32 [SIDE, SIDE / 2 + 1], of the filter in the Fourier domain.
         mean, spread: float32 [C, 1, 1], of the channels when it began.
-        colours: float32 [LEVELS ** 3], how much of the object had which colour when it began; sums to 1.
+        colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
         lost: frames in a row on which it was not found.
     """
 
@@ -116,7 +117,7 @@ def begin(seen: Tensor, box: Tensor, mask: Tensor) -> CorrelationFilter | None:
     window = _windows(seen, box[None])[0]
     mean = window.mean(dim=(1, 2), keepdim=True)
     spread = window.std(dim=(1, 2), keepdim=True) + 1e-3
-    colours = _colours(window, _windows(mask, box[None])[0, 0])
+    (colours,) = _colours(seen, mask)
     blank = CorrelationFilter(box, window.new_zeros(()), window.new_zeros(()), mean, spread, colours)
     numerator, denominator = _lesson([blank], window[None], [mask])
     return replace(blank, numerator=numerator[0], denominator=denominator[0])
@@ -173,7 +174,7 @@ def locate(
                 moved[k], clear[k] = replace(filters[k], box=box), peak
     for k in set(range(len(filters))) - set(near):
         box, peak = _search(filters[k], seen[k], frames[k])
-        if peak >= CLEAR and _alike(filters[k], seen[k], box):
+        if peak >= CLEAR and _found_again(filters[k], seen[k], box):
             moved[k], clear[k] = replace(filters[k], box=box), peak
     return moved, clear
 
@@ -209,18 +210,41 @@ def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, f
     return box, float(peak)
 
 
-def _alike(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
+def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: Tensor) -> Tensor:
+    """How much the colours of masks are those that their objects had: Bhattacharyya's coefficients [n].
+
+    Args:
+        seen: [1, C, H, W] of `edges` for each filter's stream.
+        masks: float32 [n, 1, h, w], 0..1; of one that holds nothing it is 0.
+    """
+    found = torch.empty(len(filters), LEVELS**3, device=masks.device)
+    for picture in {id(picture): picture for picture in seen}.values():
+        there = [k for k, other in enumerate(seen) if other is picture]
+        found[there] = _colours(picture, masks[there])
+    return likeness(torch.stack([f.colours for f in filters]), found)
+
+
+def _found_again(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
     """Whether what is in the box has the colours that the object had."""
-    half = box[2:] / _window_sides(box[None])[0] / 2
-    offset = ((torch.arange(SIDE, device=box.device) + 0.5) / SIDE - 0.5).abs()
-    weight = (offset[:, None] < half[1]) & (offset < half[0])
-    found = _colours(_windows(seen, box[None])[0], weight.float())
-    return float(likeness(one.colours, found)) >= SAME
+    return float(alike([one], [seen], _ellipse(box, seen.shape[-2:]))[0]) >= SAME
 
 
-def _colours(window: Tensor, weight: Tensor) -> Tensor:
-    """Histogram [LEVELS ** 3] of the colours of a window [C, SIDE, SIDE], weighted by [SIDE, SIDE]."""
-    return histogram(bins(window[None, -3:] / COLOUR, LEVELS), weight[None], LEVELS)[0]
+def _ellipse(box: Tensor, shape: Sequence[int]) -> Tensor:
+    """[1, 1, H, W], 1 where a cell's middle lies in the ellipse that fills the box, and the nearest one."""
+    (x, y, width, height), (rows, columns) = box, shape
+    across = ((torch.arange(columns, device=box.device) + 0.5) / columns - x) / (width / 2)
+    down = ((torch.arange(rows, device=box.device) + 0.5) / rows - y) / (height / 2)
+    away = across.square() + down.square()[:, None]
+    inside: Tensor = away <= away.amin().clamp(min=1)
+    return inside.float()[None, None]
+
+
+def _colours(seen: Tensor, masks: Tensor) -> Tensor:
+    """How much of each mask [n, 1, h, w] of a picture has which colour: [n, LEVELS ** 3], sums of 1 or 0."""
+    (colour,) = blend(evenly_lit(seen[:, -3:].float() / COLOUR), LEVELS)
+    weight = F.interpolate(masks, seen.shape[-2:], mode="area").flatten(1)
+    counted: Tensor = weight @ colour
+    return counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
 def _boxes(filters: Sequence[CorrelationFilter]) -> Tensor:

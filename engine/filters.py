@@ -1,5 +1,7 @@
 """The correlation filters of lanes: moved before the network looks, taught after it has answered.
 
+Between the two they say what is not their object.
+
 Does nothing for presets without. Knows lanes; knows no network.
 """
 
@@ -29,6 +31,22 @@ def locate(lanes: Sequence[Lane]) -> None:
     moved, answers = correlation.locate(*_pictured(with_filter), [lane.frame for lane in with_filter])
     for lane, there, clear in zip(with_filter, moved, answers, strict=True):
         lane.filter, lane.clear = there, clear
+
+
+def disown(lanes: Sequence[Lane]) -> None:
+    """Empty the masks that have other colours than their object, as of what has come before it.
+
+    Neither filter nor network tells that: the one clings to the edges around an object, the other has been
+    asked where the object was, and finds something.
+    """
+    doubted = [lane for lane in lanes if lane.filter is not None and lane.clear < correlation.DOUBTLESS]
+    if not doubted:
+        return
+    masks = torch.cat([_mask(lane.answer.filled) for lane in doubted])
+    same = correlation.alike(*_pictured(doubted), masks)
+    for lane, coefficient in zip(doubted, same.tolist(), strict=True):
+        if coefficient < correlation.OTHER:
+            lane.decoded, lane.clear = lane.answer.absent(), 0.0
 
 
 def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, CorrelationFilter | None]:

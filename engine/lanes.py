@@ -165,6 +165,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
     """Locate, recall and decode: fills `conditioned` and `decoded` of lanes that have a memory.
 
     What a filter has found the network looks for there; where that is doubtful, only what it sees unasked.
+    What has other colours than the object is not it.
     """
     filters.locate(lanes)
     for batch in _batches(lanes, _shape):
@@ -188,6 +189,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         snapped = stages.snapped(Decoded.batch([lane.answer for lane in batch]), features)
         for index, lane in enumerate(batch):
             lane.decoded = snapped.lane(index)
+    filters.disown(lanes)
 
 
 def _to_be_asked(lane: Lane) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.models import Model
 
 MEMORY_DTYPE = torch.bfloat16  # how upstream stores spatial memories, whatever it computes in
-LEAST_SCORE = 1e-3  # object score of what is known to be there
+LEAST_SCORE = 1e-3  # object score of what is known to be there; below zero, to be not
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +71,11 @@ class Decoded:
     def lane(self, index: int) -> Decoded:
         part = slice(index, index + 1)
         return Decoded(self.logits[part], self.filled[part], self.pointer[part], self.score[part])
+
+    def absent(self) -> Decoded:
+        """The same if nothing is there."""
+        nothing = torch.full_like(self.filled, NO_OBJ_SCORE)
+        return replace(self, logits=nothing, filled=nothing, score=self.score.clamp(max=-LEAST_SCORE))
 
     @staticmethod
     def batch(lanes: Sequence[Decoded]) -> Decoded:

@@ -27,7 +27,7 @@ First = Literal["click", "box"]
 Bool = NDArray[np.bool_]
 
 # 60 frames in the time that passes in 12 of training's: things cross the picture once, as in a real clip.
-SCENES = SceneConfig(size=256, frames=60, pace=0.2, speed=0.12, leave=0.0)
+SCENES = SceneConfig(size=256, frames=60, pace=0.2, speed=0.12, leave=0.0, hide=0.0)
 VISIBLE = 0.001  # share of the picture; with less of it to be seen, an object is neither prompted nor scored
 HIDDEN, SLIDE = slice(20, 35), 4  # fully hidden frames of the occlusion clips; frames the curtain slides
 

@@ -58,7 +58,7 @@ def make_clips(
     apart = torch.rand(batch, generator=g) < config.apart
     sprites = _cast(wardrobe, batch, config, apart, g)
     ids = torch.where(apart[:, None], torch.tensor([1, 2, 0, 0, 0, 0]), torch.tensor([1, 1, 2, 2, 0, 0]))
-    hidden = (torch.rand(batch, generator=g) < config.hide) & (config.frames > 1)
+    hidden = _hidden(batch, config, g)
     poses = _choreograph(batch, config, hidden, g)
     order = _stacking(batch, hidden, g)
     rows = torch.arange(batch)[:, None]
@@ -93,6 +93,13 @@ def _cast(wardrobe: Wardrobe, batch: int, config: SceneConfig, apart: Tensor, g:
         if twin[b]:
             sprites[b, 4, : 4 if whole[b] else 3] = sprites[b, 0, : 4 if whole[b] else 3]
     return sprites
+
+
+def _hidden(batch: int, config: SceneConfig, g: torch.Generator) -> Tensor:
+    """bool [B], clips in which the first object is hidden for a while."""
+    if config.frames == 1 or not config.hide:
+        return torch.zeros(batch, dtype=torch.bool)
+    return torch.rand(batch, generator=g) < config.hide
 
 
 def _soft_shadow(alpha: Tensor) -> Tensor:
@@ -153,11 +160,12 @@ def _choreograph(batch: int, config: SceneConfig, hidden: Tensor, g: torch.Gener
     y = y + reach * away * ~sideways + back * elsewhere[..., 1:]
     size = 0.07 + 0.6 * rand(count, 1) ** 1.5
     size[:, OBJECTS:] *= 1.2
-    size[:, -1] = torch.where(hidden[:, None], size[:, 0] * (1.3 + rand(1)), size[:, -1])
-    towards, when = rand(1) * 2 * math.pi, (0.35 + 0.35 * rand(1)) * span
-    past = size[:, -1] * (0.3 + 0.5 * rand(1)) * (t[:, 0] - when)  # how far it is from what it hides
-    x[:, -1] = torch.where(hidden[:, None], x[:, 0] + past * towards.cos(), x[:, -1])
-    y[:, -1] = torch.where(hidden[:, None], y[:, 0] + past * towards.sin(), y[:, -1])
+    if hidden.any():
+        size[:, -1] = torch.where(hidden[:, None], size[:, 0] * (1.3 + rand(1)), size[:, -1])
+        towards, when = rand(1) * 2 * math.pi, (0.35 + 0.35 * rand(1)) * span
+        past = size[:, -1] * (0.3 + 0.5 * rand(1)) * (t[:, 0] - when)  # how far it is from what it hides
+        x[:, -1] = torch.where(hidden[:, None], x[:, 0] + past * towards.cos(), x[:, -1])
+        y[:, -1] = torch.where(hidden[:, None], y[:, 0] + past * towards.sin(), y[:, -1])
     zoom = ((rand(count, 1) - 0.5) * 0.06 * t).exp()
     aspect = ((rand(count, 1) - 0.5) * 0.9).exp()
     spin = (rand(count, 1) - 0.5) * 0.25 * t + rand(count, 1) * torch.where(rand(count, 1) < 0.4, 6.28, 0.5)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import correlation
+from engine.colours import LOW
 from engine.correlation import CorrelationFilter
 
 SIZE = 256
@@ -122,12 +123,30 @@ def test_the_same_pattern_in_other_colours_is_not_what_was_lost() -> None:
     assert max(clear[-1]) == 0
 
 
+def test_a_mask_is_like_its_object_in_any_light_and_unlike_another_thing() -> None:
+    tint = torch.tensor([0.8, -0.4, -0.4]).view(3, 1, 1)
+    one = correlation.begin(picture(100, 120, thing=THING + tint), box(100, 120), mask(100, 120))
+    assert one is not None
+
+    def like(thing: Tensor, light: float = 1.0) -> float:
+        seen = picture(140, 100, thing=thing)
+        black = LOW * correlation.COLOUR
+        seen[:, -3:] = black + light * (seen[:, -3:] - black)
+        return float(correlation.alike([one], [seen], mask(140, 100))[0])
+
+    for light in (0.75, 1.0, 1.3):
+        assert like(THING + tint, light) > correlation.SAME
+        assert like(THING - tint, light) < correlation.OTHER
+    assert float(correlation.alike([one], [picture(140, 100)], torch.zeros(1, 1, 64, 64))[0]) == 0
+
+
 def test_a_batch_over_several_pictures_is_each_by_itself() -> None:
     filters = [started(), started(150, 150), started(60, 180), started().missed().missed().missed()]
     here, there = picture(104, 122), picture(152, 147)
     seen = [here, there, here, there]
     moved, clear = correlation.locate(filters, seen, [3, 3, 3, 3])
     taught = correlation.learn(moved, seen, torch.stack([f.box for f in moved]), [mask(100, 120)] * 4)
+    alike = correlation.alike(filters, seen, mask(100, 120).expand(4, -1, -1, -1))
     for k, one in enumerate(filters):
         (alone,), (alone_clear,) = correlation.locate([one], [seen[k]], [3])
         assert clear[k] == pytest.approx(alone_clear, abs=1e-4)
@@ -135,6 +154,8 @@ def test_a_batch_over_several_pictures_is_each_by_itself() -> None:
         (alone,) = correlation.learn([alone], [seen[k]], alone.box[None], [mask(100, 120)])
         torch.testing.assert_close(taught[k].numerator, alone.numerator)
         torch.testing.assert_close(taught[k].denominator, alone.denominator)
+        (like,) = correlation.alike([one], [seen[k]], mask(100, 120))
+        torch.testing.assert_close(alike[k], like)
 
 
 def test_a_dot_is_nothing_to_hold_on_to() -> None:

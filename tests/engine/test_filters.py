@@ -89,6 +89,29 @@ def test_what_leaves_and_comes_back_elsewhere_is_found(pico: Model, clip: Synthe
     assert np.mean(overlaps[-FPS:]) > 0.5
 
 
+def test_what_comes_before_an_object_is_not_taken_for_it(pico: Model, clip: SyntheticClip) -> None:
+    """A screen of another colour stands before it for a second, and goes away."""
+    tracker, (hidden, shown) = Tracker(pico), (range(15, 30), range(35, 45))
+    screen = np.random.default_rng(3).integers(
+        (30, 120, 40), (90, 180, 100), (clip.height, clip.width, 3), np.uint8
+    )
+    empty, overlaps = [], []
+    for t in range(shown.stop):
+        image, masks = clip.frame(t)
+        if t in hidden:
+            rows, columns = (np.flatnonzero(masks[2].any(axis)) for axis in (1, 0))
+            near = np.s_[max(0, rows[0] - 8) : rows[-1] + 9, max(0, columns[0] - 8) : columns[-1] + 9]
+            image = image.copy()
+            image[near] = screen[near]
+        (found,) = tracker.step(Frame(t, image, t / FPS), [click(clip, 2)] if t == 0 else ()).objects
+        if t in hidden:
+            empty.append(not found.mask.any())
+        if t in shown:
+            overlaps.append((masks[2] & found.mask).sum() / (masks[2] | found.mask).sum())
+    assert np.mean(empty) > 0.9
+    assert np.mean(overlaps) > 0.7
+
+
 def test_memory_keeps_what_was_seen_before_an_object_went_away(pico: Model, clip: SyntheticClip) -> None:
     """SAM 2's own memory fills with absence, and then takes nothing for the object any more."""
     tracker, nothing = Tracker(pico), np.zeros((clip.height, clip.width, 3), np.uint8)
