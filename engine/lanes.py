@@ -164,8 +164,8 @@ def seen(lanes: Sequence[Lane]) -> set[int]:
 def track(stages: Stages, lanes: Sequence[Lane]) -> None:
     """Locate, recall and decode: fills `conditioned` and `decoded` of lanes that have a memory.
 
-    What a filter has found the network looks for there; where that is doubtful, only what it sees unasked.
-    What has other colours than the object is not it.
+    What a filter has found the network looks for there, other things wherever it sees them. What has other
+    colours than the object is not it.
     """
     filters.locate(lanes)
     for batch in _batches(lanes, _shape):
@@ -173,12 +173,10 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         conditioned = stages.recall(features, [lane.memory for lane in batch], [lane.frame for lane in batch])
         for index, lane in enumerate(batch):
             lane.conditioned = conditioned[index : index + 1]
-    for batch in _batches([lane for lane in lanes if _to_be_asked(lane)], _any):
+    for batch in _batches([lane for lane in lanes if not lane.clear], _any):
         decoded = stages.decode(_conditioned(batch), [lane.features for lane in batch])
         for index, lane in enumerate(batch):
             lane.decoded = decoded.lane(index)
-            if lane.clear and float(lane.answer.score) <= 0:
-                lane.clear = 0.0
     for batch in _batches([lane for lane in lanes if lane.clear], _any):
         _look(stages, batch, _conditioned(batch))
         astray = [lane for lane in batch if lane.agreement < ASTRAY]
@@ -190,14 +188,6 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         for index, lane in enumerate(batch):
             lane.decoded = snapped.lane(index)
     filters.disown(lanes)
-
-
-def _to_be_asked(lane: Lane) -> bool:
-    """Whether the network has to see the object by itself: on every second frame while it has done so."""
-    if lane.filter is None or not lane.clear:
-        return True
-    held = lane.filter.lost == 0
-    return lane.clear < correlation.SURE and not (held and lane.frame % 2)
 
 
 def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
