@@ -40,8 +40,8 @@ RATE = 0.01  # of learning, per frame
 OUTSIDE, MARGIN = 0.5, 2
 SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.95, 0.6  # tried; handicap; how far to follow the best
 NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
-# Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; below the second the
-# network has to see it by itself too; above the last it is found after a search.
+# Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; from the second on it is
+# there, whatever the network says; from the last on it is found after a search.
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
@@ -179,6 +179,20 @@ def locate(
     return moved, clear
 
 
+def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: Tensor) -> Tensor:
+    """How much the colours of masks are those that their objects had: Bhattacharyya's coefficients [n].
+
+    Args:
+        seen: [1, C, H, W] of `edges` for each filter's stream.
+        masks: float32 [n, 1, h, w], 0..1; of one that holds nothing it is 0.
+    """
+    found = torch.empty(len(filters), LEVELS**3, device=masks.device)
+    for picture in {id(picture): picture for picture in seen}.values():
+        there = [k for k, other in enumerate(seen) if other is picture]
+        found[there] = _colours(picture, masks[there])
+    return likeness(torch.stack([f.colours for f in filters]), found)
+
+
 def _best(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Boxes [n, 4] where the answers are greatest, near the old ones and at several sizes, and peaks [n]."""
     start = _boxes(filters)
@@ -208,20 +222,6 @@ def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, f
     there = replace(one, box=torch.cat((centres[best].clamp(0, 1), size)))
     (box,), (peak,) = _best([there], [seen])
     return box, float(peak)
-
-
-def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: Tensor) -> Tensor:
-    """How much the colours of masks are those that their objects had: Bhattacharyya's coefficients [n].
-
-    Args:
-        seen: [1, C, H, W] of `edges` for each filter's stream.
-        masks: float32 [n, 1, h, w], 0..1; of one that holds nothing it is 0.
-    """
-    found = torch.empty(len(filters), LEVELS**3, device=masks.device)
-    for picture in {id(picture): picture for picture in seen}.values():
-        there = [k for k, other in enumerate(seen) if other is picture]
-        found[there] = _colours(picture, masks[there])
-    return likeness(torch.stack([f.colours for f in filters]), found)
 
 
 def _found_again(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:

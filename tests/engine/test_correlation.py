@@ -86,7 +86,7 @@ def test_it_follows_the_outline_while_they_agree_and_no_other() -> None:
 
 @pytest.mark.parametrize("instead", [None, OTHER], ids=["gone", "another thing"])
 def test_what_is_not_there_is_never_sure(instead: Tensor | None) -> None:
-    """Then the network is asked what it sees by itself."""
+    """The network may say then that it is not there."""
     one = started()
     for frame in range(8):
         (moved,), (clear,) = correlation.locate([one], [picture(100, 120, thing=instead)], [frame])

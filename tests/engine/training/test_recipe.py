@@ -89,6 +89,22 @@ def test_the_wardrobe_at_a_step_does_not_depend_on_the_way_there(pictures: Pictu
     assert torch.equal(walked.draw(16, generator()), jumped.draw(16, generator()))
 
 
+def test_what_passes_over_the_first_object_hides_it_for_a_while(pictures: Pictures) -> None:
+    def hidden_and_back(hide: float) -> int:
+        """Clips whose first object loses most of itself, and has it again at the end."""
+        wardrobe = Wardrobe(pictures, seed=3, groups=8)
+        wardrobe.at(5)
+        config = SceneConfig(size=64, frames=8, speed=0.0, leave=0.0, twin=0.0, reels=0.0, hide=hide)
+        seen = (
+            make_clips(Material(pictures), wardrobe, 24, config, generator()).masks[:, :, 0].flatten(2).sum(2)
+        )
+        first, least, last = seen[:, 0], seen.amin(1), seen[:, -1]
+        return int(((first > 40) & (least < 0.2 * first) & (last > 0.5 * first)).sum())
+
+    assert hidden_and_back(0.0) <= 1
+    assert hidden_and_back(1.0) >= 6
+
+
 def test_a_marked_reel_takes_the_place_of_the_first_object(pictures: Pictures) -> None:
     mask = torch.zeros(1, *PICTURE, dtype=torch.bool)
     mask[:, 60:220, 100:400] = True
