@@ -40,8 +40,8 @@ RATE = 0.01  # of learning, per frame
 OUTSIDE, MARGIN = 0.5, 2
 SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.95, 0.6  # tried; handicap; how far to follow the best
 NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
-# Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; from the second on it is
-# there, whatever the network says; from the last on it is found after a search.
+# Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; from the second on it
+# is there, whatever the network says; from the last on it is found after a search.
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
