@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,12 @@ def generator(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def filmed(pictures: Pictures, batch: int, frames: int) -> Clips:
-    """Clips of 64 x 64 pixels, always the same."""
+def filmed(pictures: Pictures, batch: int, frames: int, **scene: float) -> Clips:
+    """Clips of 64 x 64 pixels, always the same; `scene` as for `SceneConfig`."""
     wardrobe = Wardrobe(pictures, seed=3, groups=8)
     wardrobe.at(5)
-    return make_clips(Material(pictures), wardrobe, batch, SceneConfig(size=64, frames=frames), generator())
+    config = replace(SceneConfig(size=64, frames=frames), **scene)
+    return make_clips(Material(pictures), wardrobe, batch, config, generator())
 
 
 def discs(*centres: tuple[int, int], radius: int = 20, size: int = 128) -> Tensor:
@@ -92,12 +94,8 @@ def test_the_wardrobe_at_a_step_does_not_depend_on_the_way_there(pictures: Pictu
 def test_what_passes_over_the_first_object_hides_it_for_a_while(pictures: Pictures) -> None:
     def hidden_and_back(hide: float) -> int:
         """Clips whose first object loses most of itself, and has it again at the end."""
-        wardrobe = Wardrobe(pictures, seed=3, groups=8)
-        wardrobe.at(5)
-        config = SceneConfig(size=64, frames=8, speed=0.0, leave=0.0, twin=0.0, reels=0.0, hide=hide)
-        seen = (
-            make_clips(Material(pictures), wardrobe, 24, config, generator()).masks[:, :, 0].flatten(2).sum(2)
-        )
+        clips = filmed(pictures, 24, 8, speed=0.0, leave=0.0, twin=0.0, reels=0.0, hide=hide)
+        seen = clips.masks[:, :, 0].flatten(2).sum(2)
         first, least, last = seen[:, 0], seen.amin(1), seen[:, -1]
         return int(((first > 40) & (least < 0.2 * first) & (last > 0.5 * first)).sum())
 
