@@ -123,7 +123,7 @@ def _write_ahead(cursor: DBAPICursor) -> None:
     wait for each other: the busy timeout does not apply, and the statement has to be said again.
 
     Raises:
-        sqlite3.OperationalError: the file was locked for the whole of `BUSY_MS`, or is no database.
+        sqlite3.OperationalError: the file was locked for the whole of `BUSY_MS`, or cannot be opened.
     """
     until = time.monotonic() + BUSY_MS / 1000
     while True:
