@@ -40,7 +40,7 @@ def see(model: Model, frame: Frame) -> Seen:
         EngineError: BAD_FRAME, as `engine.pixels`.
     """
     began = time.perf_counter()
-    with torch.inference_mode(), model.autocast():
+    with torch.inference_mode():
         image = model.pixels.read(frame)
         read = time.perf_counter()
         features = model.stages.encode(image)[0]

@@ -32,8 +32,7 @@ def enlarged(logits: Tensor, height: int, width: int) -> NDArray[np.bool_]:
             continue
         (r0, r1), (c0, c1) = _span(there.any(axis=1)), _span(there.any(axis=0))
         y, x = _pixels(r0, r1, cells[0], height), _pixels(c0, c1, cells[1], width)
-        with torch.autocast(logits.device.type, enabled=False):
-            part = rows[y, r0:r1] @ values[r0:r1, c0:c1] @ columns[x, c0:c1].T
+        part = rows[y, r0:r1] @ values[r0:r1, c0:c1] @ columns[x, c0:c1].T
         mask[y, x] = (part > 0).cpu().numpy()
     return masks
 

@@ -34,7 +34,7 @@ def preview(tracker: Tracker, history: History, prompts: Sequence[Placed]) -> Ma
         )
         return MaskSet(frame or 0, (), rejected=tuple((prompt, error) for prompt in prompts))
     rejected: Rejected = []
-    with torch.inference_mode(), tracker.model.autocast():
+    with torch.inference_mode():
         lanes = {p.object_id: tracker.lane_at(p.object_id, moment) for p in prompts}
         track(tracker.model.stages, [lane for lane in lanes.values() if not lane.first])
         for lane in lanes.values():

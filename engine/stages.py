@@ -6,9 +6,10 @@ no prompt of a person and no id. A lane is one object on one frame; all lanes of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,9 @@ from engine.snap import snap
 
 if TYPE_CHECKING:
     from engine.models import Model
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MEMORY_DTYPE = torch.bfloat16  # how upstream stores spatial memories, whatever it computes in
 LEAST_SCORE = 1e-3  # object score of what is known to be there; below zero, to be not
@@ -94,11 +98,27 @@ class Clicks:
     labels: Tensor
 
 
+def _in_precision(verb: Callable[Concatenate[Stages, P], R]) -> Callable[Concatenate[Stages, P], R]:
+    """Run a verb in the network's precision.
+
+    Only what calls the network: filters, histograms and windows would be others in bfloat16, and CPUs
+    autocast no float16.
+    """
+
+    @wraps(verb)
+    def run(stages: Stages, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with stages._autocast():
+            return verb(stages, *args, **kwargs)
+
+    return run
+
+
 class Stages:
     """The network of a model, verb by verb. Stateless between calls but for constant tables."""
 
     def __init__(self, model: Model) -> None:
-        self._net = net = model.net
+        self._net, self._autocast = model.net, model.autocast
+        net = self._net
         self._fill_area = model.preset.fill_hole_area
         self._filtered, self._snaps = model.preset.correlation_filter, model.preset.snap
         self.grid = model.image_size // net.backbone_stride
@@ -118,14 +138,19 @@ class Stages:
 
         A CPU takes as long for a batch as for its pictures one by one, or longer: its cache is full with one.
         """
-        net = self._net
         encoded = []
         for batch in images[:, None] if images.device.type == "cpu" else (images,):
-            levels = net.forward_image(batch)["backbone_fpn"][-net.num_feature_levels :]
+            levels = self._levels(batch)
             for n, seen in enumerate(self._seen(batch)):
                 high = tuple(level[n : n + 1] for level in levels[:-1])
                 encoded.append(Features(levels[-1][n : n + 1], high, *seen))
         return encoded
+
+    @_in_precision
+    def _levels(self, images: Tensor) -> list[Tensor]:
+        """The feature maps of a batch, from fine to coarse."""
+        levels: list[Tensor] = self._net.forward_image(images)["backbone_fpn"]
+        return levels[-self._net.num_feature_levels :]
 
     def _seen(self, images: Tensor) -> list[tuple[Tensor | None, Tensor | None]]:
         """`edges` and `picture` of the `Features` of each image."""
@@ -142,6 +167,7 @@ class Stages:
         out: Tensor = features.top + self._net.no_mem_embed.view(1, -1, 1, 1)
         return out
 
+    @_in_precision
     def recall(
         self, features: Sequence[Features], memories: Sequence[Memory], frames: Sequence[int]
     ) -> Tensor:
@@ -197,20 +223,11 @@ class Stages:
             first: the lane has no memory yet.
             certain: bool [B], lanes whose object is known to be there, whatever the network says of that.
         """
-        net, batch = self._net, conditioned.shape[0]
+        net = self._net
         points = None if clicks is None else {"point_labels": clicks.labels}
         several: bool = net._use_multimask(first, points)
-        sparse, dense = self._embedded(clicks, prior)
-        masks, ious, tokens, score = net.sam_mask_decoder(
-            image_embeddings=conditioned,
-            image_pe=self._image_pe,
-            sparse_prompt_embeddings=sparse.expand(batch, -1, -1),
-            dense_prompt_embeddings=dense,
-            multimask_output=several,
-            repeat_image=False,
-            high_res_features=_high(features),
-        )
-        lanes = torch.arange(batch, device=masks.device)
+        masks, ious, tokens, score = self._candidates(conditioned, features, clicks, prior, several)
+        lanes = torch.arange(len(masks), device=masks.device)
         best = self._best(masks, ious, features, clicks) if several else torch.zeros_like(lanes)
         logits = masks[lanes, best][:, None].float()
         token = tokens[lanes, best if tokens.shape[1] > 1 else 0]
@@ -251,27 +268,43 @@ class Stages:
         Returns:
             logits float32 [N, 3, S/4, S/4] and their predicted IoU float32 [N, 3].
         """
-        sparse, dense = self._embedded(clicks, prior)
-        masks, ious, _, _ = self._net.sam_mask_decoder(
-            image_embeddings=self.unremembered(features),
+        image = self.unremembered(features)
+        masks, ious, _, _ = self._candidates(image, [features], clicks, prior, several=True)
+        return masks.float(), ious.float()
+
+    @_in_precision
+    def _candidates(
+        self,
+        source: Tensor,
+        features: Sequence[Features],
+        clicks: Clicks | None,
+        prior: Tensor | None,
+        several: bool,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Masks [B, M, S/4, S/4], their predicted IoU [B, M], tokens and object score [B, 1] of the decoder.
+
+        Args:
+            source: what each lane reads, or, [1, C, H, W], what all clicks read.
+        """
+        net = self._net
+        if clicks is None:
+            sparse, dense = self._no_clicks
+            sparse = sparse.expand(len(source), -1, -1)
+        else:
+            points = (clicks.coords, clicks.labels)
+            sparse, dense = net.sam_prompt_encoder(points=points, boxes=None, masks=prior)
+        out: tuple[Tensor, Tensor, Tensor, Tensor] = net.sam_mask_decoder(
+            image_embeddings=source,
             image_pe=self._image_pe,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=True,
-            repeat_image=True,
-            high_res_features=_high([features]),
+            multimask_output=several,
+            repeat_image=len(source) < len(sparse),
+            high_res_features=_high(features),
         )
-        return masks.float(), ious.float()
+        return out
 
-    def _embedded(self, clicks: Clicks | None, prior: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Sparse and dense prompt embeddings; constant without a prompt."""
-        if clicks is None:
-            sparse, dense = self._no_clicks
-        else:
-            points = (clicks.coords, clicks.labels)
-            sparse, dense = self._net.sam_prompt_encoder(points=points, boxes=None, masks=prior)
-        return sparse, dense
-
+    @_in_precision
     def _pointer(self, token: Tensor, score: Tensor) -> Tensor:
         """[B, hidden_dim]: what the mask token says of the object, or that there is none."""
         net = self._net
@@ -306,6 +339,7 @@ class Stages:
         """Points [P, 2] in 0..1 and labels [P] of clicks that are the same for every lane."""
         return clicks.coords[0] / self._net.image_size, clicks.labels[0]
 
+    @_in_precision
     def adopt(self, features: Features, mask: Tensor) -> Decoded:
         """Take a mask as it is, bypassing the decoder (`SAM2Base._use_mask_as_output`).
 
@@ -320,6 +354,7 @@ class Stages:
     def _filled(self, logits: Tensor) -> Tensor:
         return fill_holes(logits, self._fill_area) if self._fill_area else logits
 
+    @_in_precision
     def remember(self, features: Sequence[Features], decoded: Decoded, prompted: bool) -> list[Tensor]:
         """Spatial memories of B lanes (`SAM2Base._encode_new_memory`).
 

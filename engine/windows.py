@@ -50,8 +50,7 @@ def put_back(windows: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:
     Args:
         x, y: where the samples lie, [n, W] and [n, H].
     """
-    with torch.autocast(windows.device.type, enabled=False):
-        return _shares(y, size) @ windows @ _shares(x, size).transpose(1, 2)
+    return _shares(y, size) @ windows @ _shares(x, size).transpose(1, 2)
 
 
 def _shares(places: Tensor, size: int) -> Tensor:

@@ -322,7 +322,7 @@ class Worker:
         if not piece.future.set_running_or_notify_cancel():
             return
         try:
-            with torch.inference_mode(), model.autocast():
+            with torch.inference_mode():
                 piece.future.set_result(piece.work(model))
         except Exception as error:
             piece.future.set_exception(error)

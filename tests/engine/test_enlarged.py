@@ -28,10 +28,3 @@ def test_every_pixel_is_as_if_all_had_been_enlarged(height: int, width: int) -> 
 
 def test_what_is_nowhere_has_an_empty_mask() -> None:
     assert not enlarged(torch.full((2, 1, 16, 16), -1024.0), 48, 64).any()
-
-
-def test_lower_precision_around_it_does_not_matter() -> None:
-    logits = _blobs((10, 20, 30, 33))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        masks = enlarged(logits, 480, 640)
-    np.testing.assert_array_equal(masks, enlarged(logits, 480, 640))
