@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from engine import nets, weights
+from engine import machine, nets, packed, weights
 from engine.pico import build_pico
 from engine.pixels import PixelReader
 from engine.stages import Stages
@@ -92,7 +92,7 @@ class Model:
     Attributes:
         net: the SAM 2 network; its parameters need no gradient.
         image_size: side in pixels of the square picture it takes.
-        dtype: bfloat16 runs the net under autocast, float32 runs it plainly.
+        dtype: bfloat16 runs the net under autocast unless it is packed, float32 runs it plainly.
         why: one sentence: which model runs and why, for the log and the page.
     """
 
@@ -120,7 +120,7 @@ class Model:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision to run the net in, as a context."""
-        if self.dtype == torch.float32:
+        if self.dtype == torch.float32 or packed.is_packed(self.net):
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
@@ -158,10 +158,10 @@ def load_model(
     net = nets.from_config(preset.config, size) if preset.config else build_pico()
     nets.check(net, preset.name)
     weights.load(net, path)
-    precision = dtype or _precision(where)
-    nets.ready(net, where, precision)
-    why = f"{why} It runs at {net.image_size} pixels in {str(precision).removeprefix('torch.')} on {where}."
-    return Model(net, preset, net.image_size, where, precision, why)
+    chosen = dtype or precision(where)
+    nets.ready(net, where, chosen)
+    why = f"{why} It runs at {net.image_size} pixels in {str(chosen).removeprefix('torch.')} on {where}."
+    return Model(net, preset, net.image_size, where, chosen, why)
 
 
 def _choose(name: str, device: torch.device) -> tuple[Preset, str]:
@@ -207,10 +207,10 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _precision(device: torch.device) -> torch.dtype:
+def precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it; emulated, as on AVX2, it is 100 times slower."""
     if device.type == "cuda":
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has_bf16 = device.type == "cpu" and nets.cpu_has_bf16()
+        has_bf16 = device.type == "cpu" and machine.cpu_has_bf16()
     return torch.bfloat16 if has_bf16 else torch.float32

@@ -120,8 +120,8 @@ def ready(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     pico.fuse(net)
     net.to(device)
     if packed.can_pack(net, device, dtype):
-        packed.pack(net)
-    if dtype != torch.float32:
+        packed.pack(net, dtype)
+    elif dtype != torch.float32:
         _cast_products(net, dtype)
 
 
@@ -130,8 +130,3 @@ def _cast_products(net: nn.Module, dtype: torch.dtype) -> None:
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.to(dtype)
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX), not by emulation."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -17,13 +17,21 @@ class PackedConv(nn.Module):
         weight, bias: of the convolution; they may differ from `like`'s.
         like: gives stride, padding, dilation and groups.
         relu: apply ReLU to the result.
+        dtype: to multiply in, of what goes in and what comes out.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, like: nn.Conv2d, relu: bool = False) -> None:
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        like: nn.Conv2d,
+        relu: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self._how = (list(like.padding), list(like.stride), list(like.dilation), like.groups)
-        self._weight, self._shape = weight.detach(), torch.Size((0, 0, 0, 0))
-        self._bias = None if bias is None else bias.detach()
+        self._weight, self._shape = weight.detach().to(dtype), torch.Size((0, 0, 0, 0))
+        self._bias = None if bias is None else bias.detach().to(dtype)
         self._then = "relu" if relu else "none"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,6 +56,6 @@ class PackedConv(nn.Module):
         return self._weight
 
 
-def packed(conv: nn.Conv2d, relu: bool = False) -> PackedConv:
+def packed(conv: nn.Conv2d, relu: bool = False, dtype: torch.dtype = torch.float32) -> PackedConv:
     """The same convolution."""
-    return PackedConv(conv.weight, conv.bias, conv, relu)
+    return PackedConv(conv.weight, conv.bias, conv, relu, dtype)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from engine import nets
-from engine.models import MODELS, Model, load_model
+from engine.models import MODELS, Model, load_model, precision
 from engine.pico import PicoConfig, build_pico, resize
 from engine.training import heldout
 from engine.training.annotations import HELD_OUT, Annotated, load_annotations
@@ -88,8 +88,7 @@ def open_model(arguments: argparse.Namespace) -> Model:
     if arguments.image_size:
         resize(net, arguments.image_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    fast = device.type == "cuda" or nets.cpu_has_bf16()
-    dtype = dtype or (torch.bfloat16 if fast else torch.float32)
+    dtype = dtype or precision(device)
     nets.ready(net, device, dtype)
     why = f"{arguments.weights} at step {state['step']}, {net.image_size} pixels, {dtype} on {device}."
     return Model(net, MODELS["pico"], net.image_size, device, dtype, why)

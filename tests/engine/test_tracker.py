@@ -241,12 +241,13 @@ def test_clicks_on_one_frame_accumulate_unless_they_replace(
 def test_presets_with_dense_prompts_draw_the_first_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     priors = []
-    embedded = model.stages._embedded
-    monkeypatch.setattr(
-        type(model.stages),
-        "_embedded",
-        lambda self, clicks, prior: priors.append(prior) or embedded(clicks, prior),
-    )
+    decode = model.stages.decode
+
+    def listening(conditioned, features, clicks=None, prior=None, first=False):  # type: ignore[no-untyped-def]
+        priors.append(prior)
+        return decode(conditioned, features, clicks, prior, first)
+
+    monkeypatch.setattr(type(model.stages), "decode", lambda self, *args: listening(*args))
     tracker = Tracker(model)
     tracker.step(FRAMES[0], [CLICK, Points(1, (Point(0.6, 0.6),))])
     drawn, earlier = priors
