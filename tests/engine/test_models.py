@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -14,9 +15,10 @@ from official import SMALL, clip_frames, small_net
 from safetensors.torch import save_file
 from sam2 import build_sam
 
-from engine import models, nets, weights
+from engine import machine, models, nets, weights
 from engine.models import MODELS, Preset, load_model
 from engine.pico import build_pico
+from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
 from engine.types import Box, EngineError, Frame, Point, Points
 
@@ -237,6 +239,23 @@ def test_bfloat16_runs_under_autocast(checkpoint: Path) -> None:
     assert [o.object_id for o in result.objects] == [1, 2]
     assert model.net.memory_attention.layers[0].linear1.weight.dtype == torch.bfloat16
     assert model.net.maskmem_tpos_enc.dtype == torch.float32
+
+
+@pytest.mark.parametrize("multiplied", [True, False])
+def test_pico_sees_the_same_in_bfloat16(multiplied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed where the CPU multiplies it, under autocast where it does not; its filters see float32."""
+    if multiplied and not machine.cpu_has_bf16():
+        pytest.skip("this CPU does not multiply bfloat16")
+    monkeypatch.setattr(machine, "cpu_has_bf16", lambda: multiplied)
+    clip = SyntheticClip(160, 120)
+    prompts = [Points(i, (Point(x, y),)) for i, (_, x, y) in clip.clicks().items()]
+    masks = []
+    for dtype in (torch.float32, torch.bfloat16):
+        tracker = Tracker(load_model("pico", device="cpu", dtype=dtype))
+        steps = [tracker.step(Frame(k, clip.frame(k)[0]), [] if k else prompts) for k in range(3)]
+        masks.append(np.stack([[o.mask for o in step.objects] for step in steps]))
+    shared, either = (masks[0] & masks[1]).sum((2, 3)), (masks[0] | masks[1]).sum((2, 3))
+    assert (shared >= 0.9 * either).all(), shared / either
 
 
 def test_torchvision_is_never_imported_and_types_need_no_torch() -> None:

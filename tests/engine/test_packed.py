@@ -1,8 +1,9 @@
 import copy
 
+import pytest
 import torch
 
-from engine import packed, pico
+from engine import machine, packed, pico
 from engine.packed.decoder import PackedDecoder
 from engine.packed.memory import PackedDownSampler, PackedFuser
 from engine.pico import PicoConfig, build_pico
@@ -83,10 +84,26 @@ def test_the_packed_memory_encoder_remembers_the_same() -> None:
         torch.testing.assert_close(fuser(x), plain.fuser(x), rtol=1e-4, atol=1e-4)
 
 
-def test_only_pico_in_float32_on_a_cpu_is_packed() -> None:
+@pytest.mark.skipif(not machine.cpu_has_bf16(), reason="this CPU does not multiply bfloat16")
+def test_packed_in_bfloat16_the_encoder_gives_float32_to_its_precision() -> None:
+    plain = trained_pico()
+    fast = copy.deepcopy(plain)
+    pico.fuse(fast)
+    packed.pack(fast, torch.bfloat16)
+    image = torch.randn(1, 3, 64, 64)
+    expected = plain.forward_image(image)["backbone_fpn"]
+    for got, level in zip(fast.forward_image(image)["backbone_fpn"], expected, strict=True):
+        assert got.dtype == torch.float32
+        assert float((got - level).norm() / level.norm()) < 0.02
+
+
+def test_pico_is_packed_on_a_cpu_in_what_the_cpu_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     net = trained_pico()
-    assert packed.can_pack(net, CPU, torch.float32)
-    assert not packed.can_pack(net, CPU, torch.bfloat16)
-    assert not packed.can_pack(net, torch.device("cuda"), torch.float32)
+    for has_bf16 in (True, False):
+        monkeypatch.setattr(machine, "cpu_has_bf16", lambda has_bf16=has_bf16: has_bf16)
+        assert packed.can_pack(net, CPU, torch.float32)
+        assert packed.can_pack(net, CPU, torch.bfloat16) == has_bf16
+        assert not packed.can_pack(net, torch.device("cuda"), torch.float32)
+    assert not packed.is_packed(net)
     packed.pack(net)
-    assert isinstance(net.image_encoder, packed.PackedEncoder)
+    assert packed.is_packed(net)
