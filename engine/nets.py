@@ -19,7 +19,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from engine import packed, pico
+from engine import convnorm, packed
 from engine.types import EngineError
 
 # What `sam2.build_sam.build_sam2_video_predictor` overrides in every config (its `apply_postprocessing`).
@@ -117,7 +117,7 @@ def check(net: SAM2Base, name: str) -> None:
 def ready(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     """Eval mode, norms folded into convolutions where the trunk offers it, on `device`; in place."""
     net.eval().requires_grad_(False)
-    pico.fuse(net)
+    convnorm.fuse(net)
     net.to(device)
     if packed.can_pack(net, device, dtype):
         packed.pack(net, dtype)

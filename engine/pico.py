@@ -2,7 +2,8 @@
 
 Everything but the trunk is stock SAM 2.1 with small numbers. The trunk is a plain residual network: dense
 3x3 convolutions run near a CPU's peak where depthwise ones and attention do not, and learn fast from
-little data (docs/pico.md has the measurements). Knows no weights file, no tracker and no training.
+little data (docs/pico.md has the measurements). A redrawer for what is clicked goes with it, which SAM 2
+does not have. Knows no weights file, no tracker and no training.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from engine.convnorm import ConvNorm
+from engine.redrawer import Redrawer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +39,6 @@ class PicoConfig:
     fuser_layers: int = 1
     num_maskmem: int = 5
     max_obj_ptrs: int = 8
-
-
-class ConvNorm(nn.Module):
-    """Convolution and batch norm; `fuse` folds the norm into the convolution."""
-
-    def __init__(self, dim_in: int, dim_out: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(dim_in, dim_out, 3, stride, 1, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(dim_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.conv(x))
-        return out
-
-    def fuse(self) -> None:
-        if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
-            self.norm = nn.Identity()
 
 
 class ResidualBlock(nn.Module):
@@ -110,7 +95,7 @@ def build_pico(config: PicoConfig | None = None) -> SAM2Base:
     `sam2.build_sam.build_sam2_video_predictor` makes for its post-processing.
     """
     c = config or PicoConfig()
-    return SAM2Base(
+    net = SAM2Base(
         image_encoder=_image_encoder(c),
         memory_attention=_memory_attention(c),
         memory_encoder=_memory_encoder(c),
@@ -145,6 +130,8 @@ def build_pico(config: PicoConfig | None = None) -> SAM2Base:
             "dynamic_multimask_stability_thresh": 0.98,
         },
     )
+    net.redrawer = Redrawer()
+    return net
 
 
 def resize(net: SAM2Base, image_size: int) -> None:
@@ -161,13 +148,6 @@ def resize(net: SAM2Base, image_size: int) -> None:
     net.sam_prompt_encoder.image_embedding_size = (cells, cells)
     net.sam_prompt_encoder.input_image_size = (image_size, image_size)
     net.sam_prompt_encoder.mask_input_size = (4 * cells, 4 * cells)
-
-
-def fuse(net: SAM2Base) -> None:
-    """Fold every batch norm that follows a convolution into it, in place; `net` must be in eval mode."""
-    for module in net.modules():
-        if isinstance(module, ConvNorm):
-            module.fuse()
 
 
 def _image_encoder(c: PicoConfig) -> ImageEncoder:

@@ -65,14 +65,13 @@ def snap(
         near = _within(x, y, middle[None], size[None] / 2 + SLACK)
     else:
         near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
-    likelier = _colour(colours, said, near, windows.inside(x, y))
-    belief = torch.where(near, NETWORK * said.clamp(-BOUND, BOUND) + likelier, -DECIDED)
+    likely = likelier(colours, said.sigmoid() * near, windows.inside(x, y))
+    belief = torch.where(near, NETWORK * said.clamp(-BOUND, BOUND) + likely, -DECIDED)
     for label, (px, py) in told:
         if label in (0, 1):
             here = torch.hypot((x - px)[:, None], (y - py)[:, :, None]) <= CLICK
             belief = torch.where(here, DECIDED if label else -DECIDED, belief)
-    there = _settle(belief, colours)
-    snapped = (windows.put_back(there, x, y, logits.shape[-1])[:, None] - 0.5) * 2 * LOGIT
+    snapped = put_back(settle(belief, colours), x, y, logits.shape[-1])
     return torch.where((logits > 0).flatten(1).any(dim=1)[:, None, None, None], snapped, logits)
 
 
@@ -83,18 +82,34 @@ def _within(x: Tensor, y: Tensor, centre: Tensor, half: Tensor) -> Tensor:
     return down[:, :, None] & across[:, None]
 
 
-def _colour(colours: Tensor, said: Tensor, near: Tensor, inside: Tensor) -> Tensor:
-    """[B, SIDE, SIDE], the logarithm of how much likelier a colour is in the object than around it."""
+def likelier(colours: Tensor, belief: Tensor, inside: Tensor) -> Tensor:
+    """How much likelier the colour of each sample is in the object than around it, as a bounded logarithm.
+
+    Args:
+        colours: [B, 3, SIDE, SIDE].
+        belief: [B, SIDE, SIDE] in 0..1, that a sample is the object's.
+        inside: bool, samples that lie in the picture.
+
+    Returns:
+        [B, SIDE, SIDE].
+    """
     colour = bins(colours, LEVELS)
-    belief = said.sigmoid() * near
     core = (belief - CORE).clamp(min=0)
     object_, around = (histogram(colour, weight * inside, LEVELS) for weight in (core, 1 - belief))
     ratio = ((object_ + RARE) / (around + RARE)).log().clamp(-COLOUR_BOUND, COLOUR_BOUND)
-    return ratio.gather(1, colour.flatten(1)).view_as(said)
+    return ratio.gather(1, colour.flatten(1)).view_as(belief)
 
 
-def _settle(belief: Tensor, colours: Tensor) -> Tensor:
-    """Mean-field steps: each sample listens to its four neighbours, the more the more alike their colours."""
+def settle(belief: Tensor, colours: Tensor) -> Tensor:
+    """Mean-field steps: each sample listens to its four neighbours, the more the more alike their colours.
+
+    Args:
+        belief: logits [B, SIDE, SIDE].
+        colours: [B, 3, SIDE, SIDE].
+
+    Returns:
+        0..1.
+    """
     changes = (colours[:, :, 1:] - colours[:, :, :-1], colours[..., 1:] - colours[..., :-1])
     down, across = (change.square().sum(dim=1) for change in changes)
     scale = (down.mean(dim=(1, 2)) + across.mean(dim=(1, 2)) + 1e-4)[:, None, None]
@@ -106,3 +121,8 @@ def _settle(belief: Tensor, colours: Tensor) -> Tensor:
         said = said + F.pad(across * vote[..., 1:], (0, 1)) + F.pad(across * vote[..., :-1], (1, 0))
         there = said.sigmoid()
     return there
+
+
+def put_back(there: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:
+    """Windows [B, SIDE, SIDE] in 0..1 as logits [B, 1, size, size] of the whole picture, in -LOGIT..LOGIT."""
+    return (windows.put_back(there, x, y, size)[:, None] - 0.5) * 2 * LOGIT

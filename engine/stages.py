@@ -23,6 +23,7 @@ from engine.correlation import edges
 from engine.dense import dense_prompt
 from engine.holes import fill_holes
 from engine.memory import Memory
+from engine.redrawer import Redrawer, Redrawn
 from engine.snap import snap
 
 if TYPE_CHECKING:
@@ -228,8 +229,11 @@ class Stages:
         several: bool = net._use_multimask(first, points)
         masks, ious, tokens, score = self._candidates(conditioned, features, clicks, prior, several)
         lanes = torch.arange(len(masks), device=masks.device)
-        best = self._best(masks, ious, features, clicks) if several else torch.zeros_like(lanes)
-        logits = masks[lanes, best][:, None].float()
+        if clicks is not None and self._ambiguous(clicks):
+            best, logits = likeliest(self._redraw, _pictures(features), masks.float(), *self._said(clicks))
+        else:
+            best = ious.argmax(dim=-1) if several else torch.zeros_like(lanes)
+            logits = masks[lanes, best][:, None].float()
         token = tokens[lanes, best if tokens.shape[1] > 1 else 0]
         if certain is not None:
             score = torch.where(certain[:, None], score.clamp(min=LEAST_SCORE), score)
@@ -237,13 +241,16 @@ class Stages:
             logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
         return Decoded(logits, self._filled(logits), self._pointer(token, score), score)
 
-    def _best(
-        self, masks: Tensor, ious: Tensor, features: Sequence[Features], clicks: Clicks | None
-    ) -> Tensor:
-        """Which of its masks each lane takes: of those for a click, presets that snap look at colours too."""
-        if clicks is None or not self._snaps:
-            return ious.argmax(dim=-1)
-        return likeliest(_pictures(features), masks.float(), ious.float(), *self._said(clicks))
+    def _ambiguous(self, clicks: Clicks) -> bool:
+        """A single click may mean several things: presets that snap redraw them all, and choose."""
+        return self._snaps and clicks.labels.shape[1] == 1
+
+    @_in_precision
+    def _redraw(self, pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
+        redrawer = self._net.redrawer
+        assert isinstance(redrawer, Redrawer)
+        redrawn: Redrawn = redrawer(pictures, logits, points, labels)
+        return redrawn
 
     def boxed(self, boxes: Tensor) -> tuple[Clicks, Tensor]:
         """One box for each lane as a prompt for `decode`: its corners, and drawn (`engine.dense`).
@@ -320,11 +327,13 @@ class Stages:
     def snapped(
         self, decoded: Decoded, features: Sequence[Features], clicks: Clicks | None = None
     ) -> Decoded:
-        """The same with masks `redrawn`.
+        """The same with masks `redrawn`, but for those that `decode` has redrawn already.
 
         Args:
-            clicks: on every one of the masks.
+            clicks: on every one of the masks, the same.
         """
+        if clicks is not None and self._ambiguous(clicks):
+            return decoded
         filled = self.redrawn(decoded.filled, features, clicks)
         return decoded if filled is decoded.filled else replace(decoded, logits=filled, filled=filled)
 
@@ -332,12 +341,12 @@ class Stages:
         """Masks [B, 1, S/4, S/4] along the colours of the picture (`engine.snap`), for presets with."""
         if not self._snaps or not len(logits):
             return logits
-        said = () if clicks is None else self._said(clicks)
+        said = () if clicks is None else (t[0] for t in self._said(clicks))
         return snap(_pictures(features), logits, *said)
 
     def _said(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
-        """Points [P, 2] in 0..1 and labels [P] of clicks that are the same for every lane."""
-        return clicks.coords[0] / self._net.image_size, clicks.labels[0]
+        """Points [B, P, 2] in 0..1 and labels [B, P]."""
+        return clicks.coords / self._net.image_size, clicks.labels
 
     @_in_precision
     def adopt(self, features: Features, mask: Tensor) -> Decoded:

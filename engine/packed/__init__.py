@@ -2,8 +2,8 @@
 
 The same function to rounding, in less time. For inference alone: what is packed cannot be trained or saved.
 
-In bfloat16 the image encoder's convolutions multiply in it, and nothing else does: what is left is so small
-that casting to and fro, as autocast does, takes longer than it gains.
+In bfloat16 the image encoder's convolutions and the larger products multiply in it, and nothing else does:
+what is left is so small that casting to and fro, as autocast does, takes longer than it gains.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from engine.packed.conv import packed
 from engine.packed.decoder import PackedDecoder
 from engine.packed.image import PackedEncoder
 from engine.packed.memory import PackedDownSampler, PackedFuser
+from engine.packed.product import product
 from engine.pico import ResidualTrunk
 
 
@@ -28,15 +29,17 @@ def can_pack(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def pack(net: SAM2Base, dtype: torch.dtype = torch.float32) -> None:
-    """Replace image encoder, mask decoder and memory encoder, in place.
+    """Replace image encoder, mask decoder, memory encoder and feed-forward of memory attention, in place.
 
-    `net` must be in eval mode and fused (`pico.fuse`).
+    `net` must be in eval mode and fused (`convnorm.fuse`).
     """
     memory = net.memory_encoder
     net.image_encoder = PackedEncoder(net, dtype)
-    net.sam_mask_decoder = PackedDecoder(net.sam_mask_decoder)
+    net.sam_mask_decoder = PackedDecoder(net.sam_mask_decoder, dtype)
+    for layer in net.memory_attention.layers:
+        layer.linear1, layer.linear2 = product(layer.linear1, dtype), product(layer.linear2, dtype)
     memory.mask_downsampler = PackedDownSampler(memory.mask_downsampler)
-    memory.fuser = PackedFuser(memory.fuser)
+    memory.fuser = PackedFuser(memory.fuser, dtype)
     memory.pix_feat_proj = packed(memory.pix_feat_proj)
     if isinstance(memory.out_proj, nn.Conv2d):
         memory.out_proj = packed(memory.out_proj)

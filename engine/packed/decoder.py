@@ -14,11 +14,17 @@ from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
 
+from engine.packed.product import Product, product
+
 
 class PackedDecoder(nn.Module):
-    """`MaskDecoder` for inference; its projections of the fine levels are part of the image encoder."""
+    """`MaskDecoder` for inference; its projections of the fine levels are part of the image encoder.
 
-    def __init__(self, decoder: MaskDecoder) -> None:
+    Args:
+        dtype: that its larger products multiply in; all else is float32.
+    """
+
+    def __init__(self, decoder: MaskDecoder, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         if not (decoder.use_high_res_features and decoder.pred_obj_scores):
             raise ValueError("expected a decoder with high-resolution features and object scores")
@@ -27,8 +33,8 @@ class PackedDecoder(nn.Module):
         own = (decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens)
         self.own = torch.cat([token.weight for token in own]).detach()
         transformer = decoder.transformer
-        self.blocks = nn.ModuleList(_Block(block) for block in transformer.layers)
-        self.last = _Read(transformer.final_attn_token_to_image)
+        self.blocks = nn.ModuleList(_Block(block, dtype) for block in transformer.layers)
+        self.last = _Read(transformer.final_attn_token_to_image, dtype)
         self.last_norm = transformer.norm_final_attn
         self.enlarge = _Enlarge(decoder.output_upscaling)
         self.hyper = _Heads(decoder.output_hypernetworks_mlps)
@@ -80,11 +86,13 @@ class _Place(nn.Module):
 
     Args:
         projections: each with whether it sees the position.
+        dtype: to multiply in.
     """
 
-    def __init__(self, *projections: tuple[nn.Linear, bool]) -> None:
+    def __init__(self, *projections: tuple[nn.Linear, bool], dtype: torch.dtype) -> None:
         super().__init__()
         self.weight = torch.cat([linear.weight for linear, _ in projections]).detach()
+        self.product = Product(self.weight, None, dtype)
         self.bias = torch.cat([linear.bias for linear, _ in projections]).detach()
         self.sees = torch.cat([torch.full_like(linear.bias, float(sees)) for linear, sees in projections])
         self.width = [linear.out_features for linear, _ in projections]
@@ -92,7 +100,7 @@ class _Place(nn.Module):
 
     def forward(self, image: Tensor, place: Tensor) -> tuple[Tensor, ...]:
         """Image [B, N, C] at `place` [1, N, C] to [B, N, D] for each projection."""
-        out = F.linear(image, self.weight).add_(self._offset(place))
+        out = self.product(image).add_(self._offset(place))
         parts: tuple[Tensor, ...] = torch.split(out, self.width, dim=-1)
         return parts
 
@@ -106,10 +114,10 @@ class _Place(nn.Module):
 class _Read(nn.Module):
     """`Attention` of tokens to the image, whose keys and values are given."""
 
-    def __init__(self, attention: Attention) -> None:
+    def __init__(self, attention: Attention, dtype: torch.dtype) -> None:
         super().__init__()
         self.heads, self.q, self.out = attention.num_heads, attention.q_proj, attention.out_proj
-        self.image = _Place((attention.k_proj, True), (attention.v_proj, False))
+        self.image = _Place((attention.k_proj, True), (attention.v_proj, False), dtype=dtype)
 
     def forward(self, queries: Tensor, image: tuple[Tensor, ...]) -> Tensor:
         keys, values = image
@@ -119,13 +127,15 @@ class _Read(nn.Module):
 class _Block(nn.Module):
     """`TwoWayAttentionBlock`."""
 
-    def __init__(self, block: TwoWayAttentionBlock) -> None:
+    def __init__(self, block: TwoWayAttentionBlock, dtype: torch.dtype) -> None:
         super().__init__()
         self.alone, self.reads = block.self_attn, block.cross_attn_token_to_image
         self.writes, self.first = block.cross_attn_image_to_token, block.skip_first_layer_pe
         self.norms = nn.ModuleList((block.norm1, block.norm2, block.norm3, block.norm4))
         self.mlp = block.mlp
-        self.image = _Place((self.reads.k_proj, True), (self.reads.v_proj, False), (self.writes.q_proj, True))
+        self.mlp.layers = nn.ModuleList(product(linear, dtype) for linear in self.mlp.layers)
+        seen = (self.reads.k_proj, True), (self.reads.v_proj, False), (self.writes.q_proj, True)
+        self.image = _Place(*seen, dtype=dtype)
 
     def forward(self, read: Tensor, image: Tensor, tokens: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         keys, values, queries = self.image(image, place)

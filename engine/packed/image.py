@@ -6,8 +6,9 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
+from engine.convnorm import ConvNorm
 from engine.packed.conv import PackedConv, packed
-from engine.pico import ConvNorm, ResidualBlock
+from engine.pico import ResidualBlock
 
 
 class PackedStage(nn.Module):

@@ -9,6 +9,7 @@ from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
 
 from engine.packed.conv import PackedConv, packed
+from engine.packed.product import Product, product
 
 FEW = 16  # channels, up to which torch's layer norm takes longer for its rows than for what is in them
 
@@ -58,12 +59,16 @@ class _Reduction(nn.Module):
 
 
 class PackedFuser(nn.Module):
-    """`Fuser` of ConvNeXt blocks: [B, C, H, W] to the same."""
+    """`Fuser` of ConvNeXt blocks: [B, C, H, W] to the same.
 
-    def __init__(self, fuser: Fuser) -> None:
+    Args:
+        dtype: that the products of their pixels multiply in.
+    """
+
+    def __init__(self, fuser: Fuser, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.proj = fuser.proj
-        self.blocks = nn.ModuleList(_Block(block) for block in fuser.layers)
+        self.blocks = nn.ModuleList(_Block(block, dtype) for block in fuser.layers)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.proj(x).contiguous(memory_format=torch.channels_last)
@@ -75,16 +80,16 @@ class PackedFuser(nn.Module):
 class _Block(nn.Module):
     """`CXBlock`, its last scale folded into the weights before it."""
 
-    def __init__(self, block: CXBlock) -> None:
+    def __init__(self, block: CXBlock, dtype: torch.dtype) -> None:
         super().__init__()
-        self.depthwise, self.widen, self.act = packed(block.dwconv), block.pwconv1, block.act
+        self.depthwise, self.widen, self.act = packed(block.dwconv), product(block.pwconv1, dtype), block.act
         self.scale, self.shift, self.eps = block.norm.weight, block.norm.bias, block.norm.eps
         narrow = block.pwconv2
         gamma = torch.ones_like(narrow.bias) if block.gamma is None else block.gamma
-        self.weight, self.bias = (narrow.weight * gamma[:, None]).detach(), (narrow.bias * gamma).detach()
+        self.narrow = Product(narrow.weight * gamma[:, None], narrow.bias * gamma, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.depthwise(x).permute(0, 2, 3, 1)
         rows = F.layer_norm(rows, rows.shape[-1:], self.scale, self.shift, self.eps)
-        rows = F.linear(self.act(self.widen(rows)), self.weight, self.bias)
-        return x + rows.permute(0, 3, 1, 2)
+        out: Tensor = x + self.narrow(self.act(self.widen(rows))).permute(0, 3, 1, 2)
+        return out

@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="real objects: files made by engine.training.cutouts, folders of pictures with transparency",
     )
     parser.add_argument("--reels", type=Path, help="pictures with masks as made by engine.training.cutouts")
-    parser.add_argument("--stages", default="still,video,full,long", help="e.g. still:1200,video:8000")
+    parser.add_argument(
+        "--stages",
+        default="still,video,full,long",
+        help="e.g. still:1200,video:8000; `clicks` teaches the redrawer",
+    )
     parser.add_argument("--init", type=Path, help="weights (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=6e-4, help="peak learning rate")
@@ -72,6 +76,7 @@ def _plot(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     import torch
 
+    from engine.models import precision
     from engine.training.loop import Run, RunConfig
     from engine.training.plan import parse_stages
     from engine.training.team import join
@@ -86,7 +91,7 @@ def _train(arguments: argparse.Namespace) -> int:
         stages = parse_stages(arguments.stages)
     except ValueError as error:
         raise EngineError("BAD_STAGES", str(error)) from error
-    amp = device.type == "cuda"
+    amp = precision(device) == torch.bfloat16
     config = RunConfig(arguments.out, stages, arguments.seed, arguments.lr, arguments.cooldown, amp=amp)
     team = join(device)
     state = Run(config, _material(arguments), device, team)

@@ -18,11 +18,13 @@ from torch import nn
 from engine.pico import PicoConfig, build_pico, resize
 from engine.training.material import Material
 from engine.training.plan import Stage, learning_rate, stage_at
+from engine.training.redrawing import redraw
 from engine.training.scenes import SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.team import Team
 from engine.training.unroll import Lesson, Outcome, unroll
 
+REDRAWER = "redrawer."  # its names in the network begin so
 LOG = ("step", "stage", "seconds", "lr", "mask", "iou", "score", "first_iou", "tracked_iou", "grad")
 
 
@@ -136,19 +138,26 @@ class Run:
 
     def _teach(self, stage: Stage, progress: float) -> Outcome:
         resize(self.net, stage.size)
-        self._set_norms(frozen=stage.freeze)
-        scene = SceneConfig(size=stage.size, frames=stage.frames, leave=stage.leave, speed=stage.speed)
+        self._choose(stage)
+        scene = SceneConfig(
+            size=stage.size, frames=stage.frames, leave=stage.leave, speed=stage.speed, reels=stage.reels
+        )
         with torch.no_grad():
             self.wardrobe.at(self.step)
             clips = make_clips(self.material, self.wardrobe, stage.clips, scene, self.generator)
-        lesson = draw_lesson(stage, progress, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
+            if stage.redraw:
+                return redraw(self.net, clips, self.generator)
+            lesson = draw_lesson(stage, progress, self.generator)
             return unroll(self.net, clips, lesson, self.generator)
 
-    def _set_norms(self, frozen: bool) -> None:
-        for module in self.net.modules():
+    def _choose(self, stage: Stage) -> None:
+        """Who learns, the redrawer or all the rest, and whose norms measure what they see."""
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(name.startswith(REDRAWER) == stage.redraw)
+        for name, module in self.net.named_modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.train(not frozen)
+                module.train(name.startswith(REDRAWER) == stage.redraw and not stage.freeze)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -54,13 +53,11 @@ def frame_losses(decoded: Decoded, truth: Tensor, weight: Tensor, balance: float
     each = _mask_loss(logits, soft, balance)
     several = each[:, 1:]
     mask = each[:, 0] + several.amin(1) + 0.05 * several.mean(1)
-    with torch.no_grad():
-        hit, want = logits > 0, soft > 0.5
-        actual = (hit & want).flatten(2).sum(2) / (hit | want).flatten(2).sum(2).clamp(min=1)
+    actual = mask_iou(logits > 0, soft > 0.5)
     iou = F.mse_loss(decoded.ious.float(), actual, reduction="none").mean(1)
     score = F.binary_cross_entropy_with_logits(decoded.scores.float()[:, 0], present, reduction="none")
     seen = weight * present
-    return Losses(_mean(mask, seen), _mean(iou, seen) * 2, _mean(score, weight) * 0.5)
+    return Losses(mean(mask, seen), mean(iou, seen) * 2, mean(score, weight) * 0.5)
 
 
 def _mask_loss(logits: Tensor, soft: Tensor, balance: float) -> Tensor:
@@ -77,7 +74,14 @@ def _mask_loss(logits: Tensor, soft: Tensor, balance: float) -> Tensor:
     return 2 * dice + 6 * focal
 
 
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
+def mask_iou(masks: Tensor, truth: Tensor) -> Tensor:
+    """[N, M] IoU of M masks, bool [N, M, h, w], each with the truth [N, 1, h, w]."""
+    either = (masks | truth).flatten(2).sum(2)
+    return (masks & truth).flatten(2).sum(2) / either.clamp(min=1)
+
+
+def mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of [N]; 0 without any weight."""
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
 

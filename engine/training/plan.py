@@ -22,6 +22,8 @@ class Stage:
         told: chance that the network is told by the truth whether an object is there (its own verdict is
             taught all the same), so that a wrong one does not spoil what it remembers.
         freeze: batch norms keep their averages; for stages with too few clips at once to measure them.
+        reels: share of the clips that stand on real pictures with a marked object.
+        redraw: only the redrawer learns, from what the network offers for clicks.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Stage:
     balance: tuple[float, float] = (0.0, 0.0)
     told: float = 1.0
     freeze: bool = False
+    reels: float = 0.35
+    redraw: bool = False
 
 
 STAGES: dict[str, Stage] = {
@@ -61,6 +65,7 @@ STAGES: dict[str, Stage] = {
         told=0.3,
         freeze=True,
     ),
+    "clicks": Stage("clicks", 4000, 8, 1, 256, leave=0.0, reels=0.6, redraw=True),
 }
 
 

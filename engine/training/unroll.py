@@ -117,6 +117,22 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
     return Outcome(total, ious[0], sum(ious[1:]) / max(1, frames - 1))
 
 
+def clicked(net: SAM2Base, clips: Clips, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What the network offers for a click on each object of the first pictures.
+
+    Returns:
+        logits [B * O, 3, h, w], and the clicks [B * O, 1, 2] in 0..1.
+    """
+    batch, _, objects = clips.masks.shape[:3]
+    features, truth = _encode(net, clips.images[:, :1]), clips.masks[:, 0].flatten(0, 1)
+    points, labels = prompts.clicks(truth, g)
+    with Tap(net)() as tap:
+        step = _Step(net, tap, features.lanes(objects, 0, batch), truth)
+        step._run(points, labels, step._dense(points, labels), memorise=False)
+        masks = step._said().masks[:, 1:]
+    return masks, (points + 0.5) / net.image_size
+
+
 def _empty() -> dict[str, dict[int, Any]]:
     return {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
 

@@ -1,57 +1,32 @@
-"""Of several masks for a click, the one whose colours end where it ends."""
+"""Of several masks for a click the best is taken, and redrawn."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
-from test_snap import GRID, PICTURE, disc, scene
+from test_snap import GRID, PICTURE, disc, overlap, ragged, scene
+from torch import Tensor
 
-from engine.choice import alike, likeliest
+from engine.choice import likeliest
 from engine.models import Model, load_model
-from engine.snap import snap
+from engine.redrawer import Redrawer, Redrawn
 from engine.stages import Clicks
 from engine.synthetic import SyntheticClip
 from engine.types import Frame
 
-CLICK, HERE = torch.tensor([[0.4, 0.5]]), torch.tensor([1])
+CLICK, HERE = torch.tensor([[[0.4, 0.5]]]), torch.ones(1, 1, dtype=torch.int32)
 
 
-def said(mask: torch.Tensor, strength: float = 3.0) -> torch.Tensor:
+def said(mask: Tensor, strength: float = 3.0) -> Tensor:
     return torch.where(mask, strength, -strength)
 
 
-def candidates() -> torch.Tensor:
-    """[3, GRID, GRID]: nothing, far too much, and the disc."""
-    everywhere = disc(GRID, 0.4, 0.5, 0.38)
-    return torch.stack((torch.full((GRID, GRID), -5.0), said(everywhere), said(disc(GRID, 0.4, 0.5, 0.2))))
-
-
-def test_the_thing_is_chosen_whatever_the_network_prefers() -> None:
-    ious = torch.tensor([[0.9, 0.7, 0.6]])
-    assert likeliest([scene()], candidates()[None], ious, CLICK, HERE).tolist() == [2]
-
-
-def test_where_colours_say_nothing_the_network_decides() -> None:
-    grey = torch.zeros(1, 3, PICTURE, PICTURE)
-    masks = torch.stack([said(disc(GRID, 0.4, 0.5, radius)) for radius in (0.1, 0.2, 0.3)])[None]
-    for best in range(3):
-        ious = torch.full((1, 3), 0.5)
-        ious[0, best] = 0.8
-        assert likeliest([grey], masks, ious, CLICK, HERE).tolist() == [best]
-
-
-def test_objects_of_a_batch_are_chosen_for_apart() -> None:
-    masks = torch.stack((candidates(), candidates().flip(0)))
-    ious = torch.full((2, 3), 0.5)
-    assert likeliest([scene(), scene()], masks, ious, CLICK, HERE).tolist() == [2, 0]
-
-
-def test_nothing_and_everything_are_like_what_is_around_them() -> None:
-    nothing, everything = torch.full((1, 1, GRID, GRID), -5.0), torch.full((1, 1, GRID, GRID), 5.0)
-    right = said(disc(GRID, 0.4, 0.5, 0.2))[None, None]
-    likeness = alike([scene()] * 3, torch.cat((nothing, everything, right)))
-    assert likeness[:2].tolist() == [1, 1]
-    assert likeness[2] < 0.3
+def candidates() -> Tensor:
+    """[3, GRID, GRID]: nothing, a part of the disc, and the disc with a bite and a leak."""
+    part = said(disc(GRID, 0.4, 0.5, 0.07))
+    return torch.stack((torch.full((GRID, GRID), -5.0), part, ragged()[0, 0]))
 
 
 @pytest.fixture(scope="module")
@@ -59,31 +34,97 @@ def model() -> Model:
     return load_model("pico", dtype=torch.float32)
 
 
+@pytest.fixture(scope="module")
+def redrawer(model: Model) -> Redrawer:
+    trained = model.net.redrawer
+    assert isinstance(trained, Redrawer)
+    return trained
+
+
+class Judge:
+    """The trained redrawer but for its judgement."""
+
+    def __init__(self, redrawer: Redrawer, *quality: float) -> None:
+        self.redrawer, self.quality = redrawer, torch.tensor(quality)
+
+    def __call__(self, pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
+        redrawn = self.redrawer(pictures, logits, points, labels)
+        return Redrawn(redrawn.logits, self.quality, redrawn.colours, redrawn.x, redrawn.y)
+
+
 @torch.inference_mode()
-def test_pico_takes_the_candidate_that_is_chosen(model: Model) -> None:
-    """For a click; the mask that a tracked frame gets is the network's own choice."""
+def test_the_best_is_taken_and_nothing_never_is(redrawer: Redrawer) -> None:
+    for quality, expected in (((9.0, 0.0, 1.0), 2), ((9.0, 1.0, 0.0), 1)):
+        best, logits = likeliest(Judge(redrawer, *quality), [scene()], candidates()[None], CLICK, HERE)
+        assert best.tolist() == [expected]
+        assert logits.shape == (1, 1, GRID, GRID)
+
+
+@torch.inference_mode()
+def test_masks_of_nothing_stay_as_they_are(redrawer: Redrawer) -> None:
+    nothing = torch.full((1, 3, GRID, GRID), -1024.0)
+    best, logits = likeliest(redrawer, [scene()], nothing, CLICK, HERE)
+    assert 0 <= int(best) < 3
+    assert torch.equal(logits, nothing[:, :1])
+
+
+@torch.inference_mode()
+def test_objects_of_a_batch_are_chosen_for_apart(redrawer: Redrawer) -> None:
+    masks = torch.stack((candidates(), candidates().flip(0)))
+    judge = Judge(redrawer, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
+    best, logits = likeliest(judge, [scene()] * 2, masks, CLICK.expand(2, -1, -1), HERE.expand(2, -1))
+    assert best.tolist() == [2, 0]
+    torch.testing.assert_close(logits[0], logits[1])
+
+
+@torch.inference_mode()
+def test_a_ragged_mask_becomes_the_thing_that_was_clicked(redrawer: Redrawer) -> None:
+    truth = disc(GRID, 0.4, 0.5, 0.2)
+    redrawn = redrawer([scene()], ragged(), CLICK, HERE)
+    before, after = ragged()[0, 0] > 0, redrawn.masks(GRID)[0, 0] > 0
+    assert overlap(before, truth) < 0.85
+    assert overlap(after, truth) > 0.93
+
+
+@torch.inference_mode()
+def test_what_is_drawn_is_better_where_it_is_said_to_be(redrawer: Redrawer) -> None:
+    """The disc as against what is not seen in the picture at all."""
+    noise = torch.randn(1, 3, PICTURE, PICTURE, generator=torch.Generator().manual_seed(4))
+    masks = torch.cat((ragged(), ragged()))
+    redrawn = redrawer([scene(), noise], masks, CLICK.expand(2, -1, -1), HERE.expand(2, -1))
+    assert float(redrawn.quality[0]) > float(redrawn.quality[1]) + 0.5
+
+
+@torch.inference_mode()
+def test_at_the_edge_of_the_picture_it_is_no_trouble(redrawer: Redrawer) -> None:
+    there = torch.tensor([[[0.02, 0.98]]])
+    after = redrawer([scene(0.02, 0.98)], ragged(0.02, 0.98), there, HERE).masks(GRID)
+    assert after.isfinite().all()
+    assert overlap(after[0, 0] > 0, disc(GRID, 0.02, 0.98, 0.2)) > 0.85
+
+
+@torch.inference_mode()
+def test_pico_shows_the_candidate_that_is_chosen(model: Model, redrawer: Redrawer) -> None:
+    """For a click; with two, and on a tracked frame, the network's own answer stays."""
     clip = SyntheticClip(320, 240)
-    stages = model.stages
+    stages, size = model.stages, model.image_size
     features = stages.encode(model.pixels.read(Frame(0, clip.frame(0)[0])))[0]
     assert features.picture is not None
-    conditioned = stages.unremembered(features)
-    size = model.image_size
     changed = 0
     for x in torch.linspace(0.1, 0.9, 5).tolist():
         for y in torch.linspace(0.1, 0.9, 4).tolist():
-            clicks = Clicks(torch.tensor([[[x * size, y * size]]]), torch.ones(1, 1, dtype=torch.int32))
-            offered: list[tuple[torch.Tensor, torch.Tensor]] = []
+            point = torch.tensor([[[x, y]]])
+            clicks = Clicks(point * size, HERE)
+            offered: list[tuple[Tensor, Tensor]] = []
             hook = model.net.sam_mask_decoder.register_forward_hook(
                 lambda _, __, out, offered=offered: offered.append(out[:2])
             )
-            decoded = stages.decode(conditioned, [features], clicks, first=True)
+            decoded = stages.decode(stages.unremembered(features), [features], clicks, first=True)
             hook.remove()
             masks, ious = offered[0]
-            snapped = snap(
-                [features.picture] * 3, masks[0][:, None], torch.tensor([[x, y]]), torch.tensor([1])
-            )
-            scores = ious[0] - alike([features.picture] * 3, snapped)
+            best, logits = likeliest(redrawer, [features.picture], masks, point, HERE)
             if float(decoded.score) > 0:
-                assert torch.equal(decoded.logits[0, 0], masks[0, int(scores.argmax())])
-                changed += int(scores.argmax() != ious[0].argmax())
+                torch.testing.assert_close(decoded.logits, logits)
+                changed += int(best != ious.argmax())
+            assert stages.snapped(decoded, [features], clicks) is decoded, "it has been redrawn already"
     assert changed > 0

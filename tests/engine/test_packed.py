@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from engine import machine, packed, pico
+from engine import convnorm, machine, packed
 from engine.packed.decoder import PackedDecoder
 from engine.packed.memory import PackedDownSampler, PackedFuser
 from engine.pico import PicoConfig, build_pico
@@ -28,7 +28,7 @@ def trained_pico() -> torch.nn.Module:
 def test_packing_changes_nothing_but_rounding() -> None:
     plain = trained_pico()
     fast = copy.deepcopy(plain)
-    pico.fuse(fast)
+    convnorm.fuse(fast)
     packed.pack(fast)
     for batch in (1, 2):
         image = torch.randn(batch, 3, 64, 64)
@@ -88,7 +88,7 @@ def test_the_packed_memory_encoder_remembers_the_same() -> None:
 def test_packed_in_bfloat16_the_encoder_gives_float32_to_its_precision() -> None:
     plain = trained_pico()
     fast = copy.deepcopy(plain)
-    pico.fuse(fast)
+    convnorm.fuse(fast)
     packed.pack(fast, torch.bfloat16)
     image = torch.randn(1, 3, 64, 64)
     expected = plain.forward_image(image)["backbone_fpn"]

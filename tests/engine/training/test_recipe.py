@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from torch import Tensor
 from engine.pico import PicoConfig, build_pico
 from engine.training import prompts
 from engine.training.export import export, plot
-from engine.training.loop import Run, RunConfig
+from engine.training.loop import REDRAWER, Run, RunConfig, prime
 from engine.training.losses import Decoded, frame_losses
 from engine.training.material import Material, Reels, gather
 from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
+from engine.training.redrawing import redraw
 from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures, procedural_pictures
@@ -25,6 +27,7 @@ from engine.types import EngineError
 TINY = (
     Stage("still", 2, clips=2, frames=1, size=64, first=(0.5, 0.5, 0.0), clicks=1.0),
     Stage("video", 2, clips=1, frames=3, size=64, correct=1.0, pointed=0.5),
+    Stage("clicks", 2, clips=2, frames=1, size=64, redraw=True),
 )
 
 
@@ -205,16 +208,52 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, pictures
     whole = run(tmp_path / "whole", pictures)
     whole.train()
     first = run(tmp_path / "parts", pictures)
-    for _ in range(3):
+    for _ in range(5):
         first.advance()
     (tmp_path / "parts").mkdir()
     first.save(tmp_path / "parts" / "last.pt")
     second = run(tmp_path / "parts", pictures)
     second.resume(tmp_path / "parts" / "last.pt")
     second.train()
-    assert whole.step == second.step == 4
+    assert whole.step == second.step == 6
     for name, value in whole.net.state_dict().items():
         assert torch.equal(value, second.net.state_dict()[name]), name
+
+
+def test_the_redrawer_learns_by_itself_and_the_rest_without_it(tmp_path: Path, pictures: Pictures) -> None:
+    def changed(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[bool]:
+        """For what has changed, whether it is the redrawer's."""
+        return {name.startswith(REDRAWER) for name in one if not torch.equal(one[name], other[name])}
+
+    run_ = run(tmp_path, pictures)
+    states = []
+    for _ in range(6):
+        states.append({name: value.clone() for name, value in run_.net.state_dict().items()})
+        row = run_.advance()
+        assert row["grad"] > 0
+    states.append(run_.net.state_dict())
+    assert all(changed(*pair) == {False} for pair in itertools.pairwise(states[:5]))
+    assert all(changed(*pair) == {True} for pair in itertools.pairwise(states[4:]))
+
+
+def test_the_redrawer_learns_to_draw_and_to_judge(pictures: Pictures) -> None:
+    """The same two pictures over and over: their objects are drawn better, and better judged."""
+    torch.manual_seed(0)
+    net = build_pico(PicoConfig(image_size=64)).eval()
+    prime(net)
+    clips = filmed(pictures, 2, 1)
+    redrawer = net.redrawer.train()
+    optimiser = torch.optim.AdamW(redrawer.parameters(), 3e-3)
+    outcomes = []
+    for _ in range(40):
+        outcome = redraw(net, clips, generator())
+        optimiser.zero_grad()
+        outcome.losses.total.backward()
+        optimiser.step()
+        outcomes.append(tuple(float(x.detach()) for x in (outcome.losses.mask, outcome.losses.iou)))
+    (mask, iou), (mask_then, iou_then) = outcomes[-1], outcomes[0]
+    assert mask < 0.7 * mask_then
+    assert iou < 0.95 * iou_then
 
 
 def test_a_run_leaves_a_log_a_curve_and_weights_that_load(tmp_path: Path, pictures: Pictures) -> None:
@@ -222,10 +261,10 @@ def test_a_run_leaves_a_log_a_curve_and_weights_that_load(tmp_path: Path, pictur
 
     trained = run(tmp_path, pictures)
     trained.train()
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 7
     plot(tmp_path / "log.csv", tmp_path / "curve.png", window=2)
     assert (tmp_path / "curve.png").stat().st_size > 1000
-    assert export(tmp_path / "last.pt", tmp_path / "pico.safetensors") == 4
+    assert export(tmp_path / "last.pt", tmp_path / "pico.safetensors") == 6
     assert (tmp_path / "pico.safetensors").stat().st_size < 16e6
     build_pico().load_state_dict(load_file(tmp_path / "pico.safetensors"))
 

@@ -1,4 +1,4 @@
-"""Requests beside `livemask track`: masks are the same to the byte, times and sound the same, pictures too."""
+"""Requests beside `livemask track`: masks to the byte, times, sound and pictures are the same."""
 
 from __future__ import annotations
 
