@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine import threads
-from engine.stages import Features
+from engine.features import Features
 from engine.types import Frame
 
 if TYPE_CHECKING:

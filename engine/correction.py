@@ -13,10 +13,10 @@ import torch.nn.functional as F
 
 from engine import prompts
 from engine.dense import dense_prompt
+from engine.features import Clicks
 from engine.lanes import Lane
 from engine.memory import Memory
 from engine.models import Model
-from engine.stages import Clicks
 from engine.types import Box, EngineError, Mask, Pin, Placed, Points, Restart
 
 PRIOR_CLAMP = 32.0  # of earlier logits given back as a mask prompt; SAM2VideoPredictor.add_new_points_or_box

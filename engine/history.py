@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from engine.features import Features
 from engine.memory import Memory
-from engine.stages import Features
 from engine.types import EngineError, Frame
 
 SECONDS = 2.0

@@ -18,9 +18,10 @@ from torch import Tensor
 from engine import correlation, filters
 from engine.boxes import outline, overlap
 from engine.correlation import CorrelationFilter
+from engine.features import Decoded, Features
 from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint
-from engine.stages import Decoded, Features, Stages
+from engine.stages import Stages
 from engine.story import Story
 from engine.types import EngineError, Frame, Prompt
 

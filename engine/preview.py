@@ -9,10 +9,10 @@ import torch
 
 from engine.correction import carry_out
 from engine.enlarged import enlarged
+from engine.features import Decoded
 from engine.history import History, Moment
 from engine.lanes import Lane, seen, track
 from engine.masks import mask_box
-from engine.stages import Decoded
 from engine.types import EngineError, MaskSet, ObjectMask, ObjectState, Placed, Prompt
 
 if TYPE_CHECKING:

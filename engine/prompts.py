@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.stages import Clicks
+from engine.features import Clicks
 from engine.types import Box, EngineError, Mask, Point, Points
 
 MAX_POINTS = 64  # on one object on one frame

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.ahead import Sight
+from engine.features import Features
 from engine.lanes import Step, catch_up, remember, track
 from engine.memory import Memory
-from engine.stages import Features
 from engine.types import Frame, MaskSet, ObjectMask, Prompt
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from engine.ahead import see
 from engine.dense import dense_prompt
+from engine.features import Clicks, Features
 from engine.holes import fill_holes
 from engine.models import Model
-from engine.stages import Clicks, Features
 from engine.types import Frame, Point
 
 STABILITY_OFFSET = 1.0  # SAM2AutomaticMaskGenerator's default

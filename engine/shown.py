@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.enlarged import enlarged
+from engine.features import Decoded
 from engine.lanes import Lane
 from engine.masks import mask_box
-from engine.stages import Decoded
 from engine.types import ObjectMask, ObjectState
 
 

@@ -6,8 +6,8 @@ no prompt of a person and no id. A lane is one object on one frame; all lanes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -21,6 +21,7 @@ from engine.attention import attend, to_lanes
 from engine.choice import likeliest
 from engine.correlation import edges
 from engine.dense import dense_prompt
+from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, pictures_of
 from engine.holes import fill_holes
 from engine.memory import Memory
 from engine.redrawer import Redrawer, Redrawn
@@ -33,70 +34,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY_DTYPE = torch.bfloat16  # how upstream stores spatial memories, whatever it computes in
-LEAST_SCORE = 1e-3  # object score of what is known to be there; below zero, to be not
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """The image features of one frame, shared by all its objects.
-
-    Attributes:
-        top: [1, hidden_dim, S/16, S/16].
-        high: the decoder's high-resolution maps, [1, hidden_dim / 8, S/4, S/4] and
-            [1, hidden_dim / 4, S/8, S/8]; empty for networks without.
-        edges: what correlation filters see of the picture, for presets with; `engine.correlation`.
-        picture: float16 [1, 3, S/2, S/2] of the picture itself, for presets whose masks snap to its colours.
-    """
-
-    top: Tensor
-    high: tuple[Tensor, ...]
-    edges: Tensor | None = None
-    picture: Tensor | None = None
-
-    def tensors(self) -> Iterator[Tensor]:
-        yield from (self.top, *self.high, *(t for t in (self.edges, self.picture) if t is not None))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """What the decoder says of B lanes.
-
-    Attributes:
-        logits: float32 [B, 1, S/4, S/4], as decoded.
-        filled: the same with small holes filled: what is shown, and what prompted frames remember.
-        pointer: [B, hidden_dim].
-        score: [B, 1] object score logit; the object is there when it is > 0.
-    """
-
-    logits: Tensor
-    filled: Tensor
-    pointer: Tensor
-    score: Tensor
-
-    def lane(self, index: int) -> Decoded:
-        part = slice(index, index + 1)
-        return Decoded(self.logits[part], self.filled[part], self.pointer[part], self.score[part])
-
-    def absent(self) -> Decoded:
-        """The same if nothing is there."""
-        nothing = torch.full_like(self.filled, NO_OBJ_SCORE)
-        return replace(self, logits=nothing, filled=nothing, score=self.score.clamp(max=-LEAST_SCORE))
-
-    @staticmethod
-    def batch(lanes: Sequence[Decoded]) -> Decoded:
-        """The inverse of `lane`."""
-        if len(lanes) == 1:
-            return lanes[0]
-        parts = ((d.logits, d.filled, d.pointer, d.score) for d in lanes)
-        return Decoded(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Clicks:
-    """Points in the network's pixels: coords float32 [B, P, 2], labels int32 [B, P] (SAM's labels)."""
-
-    coords: Tensor
-    labels: Tensor
 
 
 def _in_precision(verb: Callable[Concatenate[Stages, P], R]) -> Callable[Concatenate[Stages, P], R]:
@@ -191,7 +128,7 @@ class Stages:
         memory = torch.cat((spatial.view(batch, -1, width), pointers.view(batch, -1, width)), dim=1)
         pos = torch.cat((spatial_pos.view(batch, -1, width), pointer_pos.view(batch, -1, width)), dim=1)
         pointer_tokens = pointers.numel() // (batch * width)
-        tops, lanes = _distinct([f.top for f in features])
+        tops, lanes = distinct([f.top for f in features])
         x = _tokens(tops)
         attended = attend(net.memory_attention, x, lanes, self._image_pos, memory, pos, pointer_tokens)
         return attended.transpose(1, 2).view(batch, -1, self.grid, self.grid)
@@ -230,7 +167,7 @@ class Stages:
         masks, ious, tokens, score = self._candidates(conditioned, features, clicks, prior, several)
         lanes = torch.arange(len(masks), device=masks.device)
         if clicks is not None and self._ambiguous(clicks):
-            best, logits = likeliest(self._redraw, _pictures(features), masks.float(), *self._said(clicks))
+            best, logits = likeliest(self._redraw, pictures_of(features), masks.float(), *self._said(clicks))
         else:
             best = ious.argmax(dim=-1) if several else torch.zeros_like(lanes)
             logits = masks[lanes, best][:, None].float()
@@ -342,7 +279,7 @@ class Stages:
         if not self._snaps or not len(logits):
             return logits
         said = () if clicks is None else (t[0] for t in self._said(clicks))
-        return snap(_pictures(features), logits, *said)
+        return snap(pictures_of(features), logits, *said)
 
     def _said(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
         """Points [B, P, 2] in 0..1 and labels [B, P]."""
@@ -382,7 +319,7 @@ class Stages:
         hard = prompted and net.binarize_mask_from_pts_for_mem_enc
         mask = (mask > 0).float() if hard else torch.sigmoid(mask)
         mask = mask * net.sigmoid_scale_for_mem_enc + net.sigmoid_bias_for_mem_enc
-        frames, lanes = _distinct([f.top for f in features])
+        frames, lanes = distinct([f.top for f in features])
         # To tokens and back, as upstream: the strides this leaves decide which convolution kernels run.
         frames = frames.flatten(2).permute(2, 0, 1).permute(1, 2, 0).view(frames.shape)
         x = to_lanes(encoder.pix_feat_proj(frames), lanes) + encoder.mask_downsampler(mask)
@@ -399,22 +336,8 @@ def _tokens(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(1, 2)
 
 
-def _pictures(features: Sequence[Features]) -> list[Tensor]:
-    pictures = [f.picture for f in features if f.picture is not None]
-    assert len(pictures) == len(features), "a frame without its picture"
-    return pictures
-
-
-def _distinct(maps: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
-    """The different [1, ...] maps as one batch, and which of them each lane has."""
-    order: dict[int, int] = {}
-    lanes = [order.setdefault(id(m), len(order)) for m in maps]
-    distinct = list({id(m): m for m in maps}.values())
-    return (distinct[0] if len(distinct) == 1 else torch.cat(distinct)), lanes
-
-
 def _high(features: Sequence[Features]) -> list[Tensor] | None:
     """High-resolution maps of all lanes; [1, ...] where one frame serves all, for they are only added."""
     levels = zip(*(f.high for f in features), strict=True)
-    batches = [_distinct(maps) for maps in levels]
+    batches = [distinct(maps) for maps in levels]
     return [maps if maps.shape[0] == 1 else maps[lanes] for maps, lanes in batches] or None

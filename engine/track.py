@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from engine.features import Decoded
 from engine.history import Held
 from engine.memory import Memory
-from engine.stages import Decoded
 from engine.story import Story
 
 

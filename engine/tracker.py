@@ -17,6 +17,7 @@ import torch
 
 from engine import history, rounds
 from engine.correction import carry_out
+from engine.features import Features
 from engine.history import Held, History, Moment
 from engine.lanes import Lane, Step
 from engine.memory import Limits, Memory
@@ -25,7 +26,6 @@ from engine.past import Past
 from engine.preview import preview
 from engine.replay import Gone, Replay, arrive, pass_on
 from engine.shown import shown
-from engine.stages import Features
 from engine.story import Story
 from engine.track import Track
 from engine.types import (

@@ -10,9 +10,9 @@ from test_snap import GRID, PICTURE, disc, overlap, ragged, scene
 from torch import Tensor
 
 from engine.choice import likeliest
+from engine.features import Clicks
 from engine.models import Model, load_model
 from engine.redrawer import Redrawer, Redrawn
-from engine.stages import Clicks
 from engine.synthetic import SyntheticClip
 from engine.types import Frame
 

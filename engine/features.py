@@ -1,0 +1,93 @@
+"""What goes into the verbs of a step and comes out: features of frames, clicks, masks of lanes.
+
+Knows tensors; knows no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from sam2.modeling.sam2_base import NO_OBJ_SCORE
+from torch import Tensor
+
+LEAST_SCORE = 1e-3  # object score of what is known to be there; below zero, to be not
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """The image features of one frame, shared by all its objects.
+
+    Attributes:
+        top: [1, hidden_dim, S/16, S/16].
+        high: the decoder's high-resolution maps, [1, hidden_dim / 8, S/4, S/4] and
+            [1, hidden_dim / 4, S/8, S/8]; empty for networks without.
+        edges: what correlation filters see of the picture, for presets with; `engine.correlation`.
+        picture: float16 [1, 3, S/2, S/2] of the picture itself, for presets whose masks snap to its colours.
+    """
+
+    top: Tensor
+    high: tuple[Tensor, ...]
+    edges: Tensor | None = None
+    picture: Tensor | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield from (self.top, *self.high, *(t for t in (self.edges, self.picture) if t is not None))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """What the decoder says of B lanes.
+
+    Attributes:
+        logits: float32 [B, 1, S/4, S/4], as decoded.
+        filled: the same with small holes filled: what is shown, and what prompted frames remember.
+        pointer: [B, hidden_dim].
+        score: [B, 1] object score logit; the object is there when it is > 0.
+    """
+
+    logits: Tensor
+    filled: Tensor
+    pointer: Tensor
+    score: Tensor
+
+    def lane(self, index: int) -> Decoded:
+        part = slice(index, index + 1)
+        return Decoded(self.logits[part], self.filled[part], self.pointer[part], self.score[part])
+
+    def absent(self) -> Decoded:
+        """The same if nothing is there."""
+        nothing = torch.full_like(self.filled, NO_OBJ_SCORE)
+        return replace(self, logits=nothing, filled=nothing, score=self.score.clamp(max=-LEAST_SCORE))
+
+    @staticmethod
+    def batch(lanes: Sequence[Decoded]) -> Decoded:
+        """The inverse of `lane`."""
+        if len(lanes) == 1:
+            return lanes[0]
+        parts = ((d.logits, d.filled, d.pointer, d.score) for d in lanes)
+        return Decoded(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clicks:
+    """Points in the network's pixels: coords float32 [B, P, 2], labels int32 [B, P] (SAM's labels)."""
+
+    coords: Tensor
+    labels: Tensor
+
+
+def pictures_of(features: Sequence[Features]) -> list[Tensor]:
+    """`picture` of frames that have one."""
+    pictures = [f.picture for f in features if f.picture is not None]
+    assert len(pictures) == len(features), "a frame without its picture"
+    return pictures
+
+
+def distinct(maps: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """The different [1, ...] maps as one batch, and which of them each lane has."""
+    order: dict[int, int] = {}
+    lanes = [order.setdefault(id(m), len(order)) for m in maps]
+    different = list({id(m): m for m in maps}.values())
+    return (different[0] if len(different) == 1 else torch.cat(different)), lanes
