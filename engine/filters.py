@@ -39,7 +39,8 @@ def disown(lanes: Sequence[Lane]) -> None:
     Neither filter nor network tells that: the one clings to the edges around an object, the other has been
     asked where the object was, and finds something.
     """
-    doubted = [lane for lane in lanes if lane.filter is not None and lane.clear < correlation.DOUBTLESS]
+    unclear = [lane for lane in lanes if lane.filter is not None and lane.clear < correlation.DOUBTLESS]
+    doubted = [lane for lane in unclear if float(lane.answer.score) > 0]  # the others are empty already
     if not doubted:
         return
     masks = torch.cat([_mask(lane.answer.filled) for lane in doubted])
