@@ -54,7 +54,9 @@ class Redrawn:
 
     def masks(self, size: int) -> Tensor:
         """Settled along colours: logits [B, 1, size, size] of the whole picture, at most `snap.LOGIT`."""
-        there = snap.settle(CERTAINTY * self.logits, self.colours) * self.inside
+        sure = self.logits.abs() >= snap.DECIDED
+        belief = torch.where(sure, self.logits, CERTAINTY * self.logits)
+        there = snap.settle(belief, self.colours) * self.inside
         return snap.put_back(there, self.x, self.y, size)
 
 
@@ -97,7 +99,7 @@ class Redrawer(nn.Module):
         seen = torch.stack((said.clamp(-8, 8) / 4, likelier / 3, told, inside.float(), scale), dim=1)
         change, quality = self._look(torch.cat((colours, seen), dim=1))
         belief = snap.NETWORK * said.clamp(-snap.BOUND, snap.BOUND) + likelier
-        return Redrawn(belief + change, quality, colours, x, y)
+        return Redrawn(snap.decided(belief + change, points, labels, x, y), quality, colours, x, y)
 
     def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, SIDE, SIDE] and [B] of windows [B, INPUTS, SIDE, SIDE]."""

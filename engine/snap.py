@@ -67,10 +67,8 @@ def snap(
         near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
     likely = likelier(colours, said.sigmoid() * near, windows.inside(x, y))
     belief = torch.where(near, NETWORK * said.clamp(-BOUND, BOUND) + likely, -DECIDED)
-    for label, (px, py) in told:
-        if label in (0, 1):
-            here = torch.hypot((x - px)[:, None], (y - py)[:, :, None]) <= CLICK
-            belief = torch.where(here, DECIDED if label else -DECIDED, belief)
+    if points is not None and labels is not None:
+        belief = decided(belief, points[None], labels[None], x, y)
     snapped = put_back(settle(belief, colours), x, y, logits.shape[-1])
     return torch.where((logits > 0).flatten(1).any(dim=1)[:, None, None, None], snapped, logits)
 
@@ -98,6 +96,22 @@ def likelier(colours: Tensor, belief: Tensor, inside: Tensor) -> Tensor:
     object_, around = (histogram(colour, weight * inside, LEVELS) for weight in (core, 1 - belief))
     ratio = ((object_ + RARE) / (around + RARE)).log().clamp(-COLOUR_BOUND, COLOUR_BOUND)
     return ratio.gather(1, colour.flatten(1)).view_as(belief)
+
+
+def decided(belief: Tensor, points: Tensor, labels: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Logits [B, SIDE, SIDE] with what clicks decide, whatever is believed: a small disc around each.
+
+    Args:
+        points: float32 [B or 1, P, 2] in 0..1; later ones outrank earlier ones, with
+        labels: [B or 1, P] of SAM; those of boxes decide nothing.
+        x, y: [B, SIDE], where the samples lie.
+    """
+    for point, label in zip(points.unbind(dim=1), labels[..., None, None].unbind(dim=1), strict=True):
+        across, down = x - point[:, :1], y - point[:, 1:]
+        here = torch.hypot(across[:, None], down[:, :, None]) <= CLICK
+        belief = torch.where(here & (label == 1), DECIDED, belief)
+        belief = torch.where(here & (label == 0), -DECIDED, belief)
+    return belief
 
 
 def settle(belief: Tensor, colours: Tensor) -> Tensor:

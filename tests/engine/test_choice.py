@@ -96,6 +96,18 @@ def test_what_is_drawn_is_better_where_it_is_said_to_be(redrawer: Redrawer) -> N
 
 
 @torch.inference_mode()
+def test_what_was_clicked_is_in_it_and_what_was_clicked_away_is_not(redrawer: Redrawer) -> None:
+    """Even the green beside the red disc, and the disc's own middle."""
+    beside, middle = torch.tensor([[0.64, 0.5]]), torch.tensor([[0.4, 0.5]])
+    points = torch.stack((torch.cat((beside, middle)), torch.cat((middle, beside))))
+    labels = torch.tensor([[1, 0], [1, 0]], dtype=torch.int32)
+    drawn = redrawer([scene()] * 2, torch.cat((ragged(), ragged())), points, labels).masks(GRID)[:, 0] > 0
+    row, away, inside = GRID // 2, round(0.64 * GRID), round(0.4 * GRID)
+    assert drawn[:, row, away].tolist() == [True, False]
+    assert drawn[:, row, inside].tolist() == [False, True]
+
+
+@torch.inference_mode()
 def test_at_the_edge_of_the_picture_it_is_no_trouble(redrawer: Redrawer) -> None:
     there = torch.tensor([[[0.02, 0.98]]])
     after = redrawer([scene(0.02, 0.98)], ragged(0.02, 0.98), there, HERE).masks(GRID)
