@@ -102,7 +102,7 @@ def test_what_was_clicked_is_in_it_and_what_was_clicked_away_is_not(redrawer: Re
     points = torch.stack((torch.cat((beside, middle)), torch.cat((middle, beside))))
     labels = torch.tensor([[1, 0], [1, 0]], dtype=torch.int32)
     drawn = redrawer([scene()] * 2, torch.cat((ragged(), ragged())), points, labels).masks(GRID)[:, 0] > 0
-    row, away, inside = GRID // 2, round(0.64 * GRID), round(0.4 * GRID)
+    row, away, inside = GRID // 2, int(0.64 * GRID), int(0.4 * GRID)
     assert drawn[:, row, away].tolist() == [True, False]
     assert drawn[:, row, inside].tolist() == [False, True]
 
