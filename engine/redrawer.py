@@ -20,10 +20,8 @@ from engine import snap, windows
 from engine.boxes import outline
 from engine.convnorm import ConvNorm
 
-AROUND, LEAST_AROUND = (
-    0.3,
-    0.03,
-)  # shown beside the mask: mean sides of its box, and at least so many pictures
+AROUND = 0.3  # that a window shows beside the mask, in mean sides of its box, and at least
+LEAST_AROUND = 0.03  # so much of the picture
 DIMS = (16, 32, 64, 96)  # channels at strides 1, 2, 4, 8 of the window
 INPUTS = 8
 CLICK = 0.03  # radius at which a click has faded to 1 / e, in pictures
