@@ -1,4 +1,4 @@
-"""Requests beside `livemask track`: masks to the byte, times, sound and pictures are the same."""
+"""Requests beside `livemask track`: masks are the same to the byte; pictures, times and sound the same."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from PIL import Image
 from test_video import MARKS, data_uri, run, upload
 
 from engine.masks import mask_box, mask_to_fal_rle, rle_to_mask
+from signaling import videofile
 from signaling.cli import main
 
 APP = "fal-ai/sam-3/video-rle"
@@ -57,6 +58,14 @@ def times(path: Path) -> list[Fraction]:
         return [frame.pts * frame.time_base for frame in film.decode(video=0)]
 
 
+@pytest.fixture
+def one_encoder_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more of them and AVX-512, x264 codes the same narrow pictures a little differently each time."""
+    codec, options = videofile.H264
+    monkeypatch.setattr(videofile, "H264", (codec, {**options, "threads": "1"}))
+
+
+@pytest.mark.usefixtures("one_encoder_thread")
 def test_video_and_masks(server: Server, clip: Path, tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     known = track(tiny_checkpoint, clip, tmp_path, *MARK_FLAGS)
     url = upload(server, clip, "video/mp4")
@@ -66,8 +75,7 @@ def test_video_and_masks(server: Server, clip: Path, tiny_checkpoint: Checkpoint
     made = tmp_path / "made.mp4"
     made.write_bytes(fetch(out["video"]["url"]))
     for here, there in zip(pictures(made), pictures(known.video), strict=True):
-        # x264 with AVX-512 lets what lies beyond the edge of so narrow a picture decide how blocks are coded.
-        assert np.abs(here.astype(int) - there).mean() < 0.5
+        assert (here == there).all()
     with av.open(str(made)) as one, av.open(str(known.video)) as other:
         assert len(one.streams.audio) == len(other.streams.audio) == 1
 
