@@ -25,7 +25,7 @@ from torch import Tensor
 
 from engine.boxes import overlap
 from engine.colours import blend, evenly_lit, likeness
-from engine.windows import cut, inside, samples
+from engine.windows import cut, inside, lattice
 
 DIRECTIONS = 8  # of gradients
 CELL = 2  # pixels that share a histogram
@@ -269,9 +269,7 @@ def _windows(seen: Tensor, boxes: Tensor) -> Tensor:
 
 def _samples(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Where the samples of the windows are, x and y [n, SIDE]."""
-    sides = _window_sides(boxes)
-    x, y = (samples(boxes[:, k], sides[:, k], SIDE) for k in (0, 1))
-    return x, y
+    return lattice(boxes, _window_sides(boxes), SIDE)
 
 
 def _inside(boxes: Tensor) -> Tensor:

@@ -85,9 +85,8 @@ class Redrawer(nn.Module):
             labels: [B, P], 1 where the object is, 0 where it is not.
         """
         boxes = outline(logits)
-        beside = (AROUND * boxes[:, 2:].prod(dim=1).sqrt()).clamp(min=LEAST_AROUND)
-        sides = boxes[:, 2:] + 2 * beside[:, None]
-        x, y = (windows.samples(boxes[:, k], sides[:, k], snap.SIDE) for k in (0, 1))
+        sides = windows.beside(boxes, AROUND, LEAST_AROUND)
+        x, y = windows.lattice(boxes, sides, snap.SIDE)
         colours = windows.cut(pictures, x, y)
         said = windows.cut(list(logits[:, None]), x, y)[:, 0]
         inside = windows.inside(x, y)
@@ -96,8 +95,8 @@ class Redrawer(nn.Module):
         told = _drawn(points, labels, x, y)
         seen = torch.stack((said.clamp(-8, 8) / 4, likelier / 3, told, inside.float(), scale), dim=1)
         change, quality = self._look(torch.cat((colours, seen), dim=1))
-        belief = snap.NETWORK * said.clamp(-snap.BOUND, snap.BOUND) + likelier
-        return Redrawn(snap.decided(belief + change, points, labels, x, y), quality, colours, x, y)
+        belief = snap.believed(said, likelier) + change
+        return Redrawn(snap.decided(belief, points, labels, x, y), quality, colours, x, y)
 
     def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, SIDE, SIDE] and [B] of windows [B, INPUTS, SIDE, SIDE]."""

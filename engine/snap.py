@@ -54,8 +54,7 @@ def snap(
         [B, 1, size, size] in -LOGIT..LOGIT, `logits` themselves where they hold nothing.
     """
     boxes = outline(logits)
-    beside = (AROUND * boxes[:, 2:].prod(dim=1).sqrt()).clamp(min=LEAST_AROUND)
-    x, y = (windows.samples(boxes[:, k], boxes[:, 2 + k] + 2 * beside, SIDE) for k in (0, 1))
+    x, y = windows.lattice(boxes, windows.beside(boxes, AROUND, LEAST_AROUND), SIDE)
     colours = windows.cut(pictures, x, y)
     said = windows.cut(list(logits[:, None]), x, y)[:, 0]
     told = [] if points is None or labels is None else list(zip(labels.tolist(), points, strict=True))
@@ -66,7 +65,7 @@ def snap(
     else:
         near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
     likely = likelier(colours, said.sigmoid() * near, windows.inside(x, y))
-    belief = torch.where(near, NETWORK * said.clamp(-BOUND, BOUND) + likely, -DECIDED)
+    belief = torch.where(near, believed(said, likely), -DECIDED)
     if points is not None and labels is not None:
         belief = decided(belief, points[None], labels[None], x, y)
     snapped = put_back(settle(belief, colours), x, y, logits.shape[-1])
@@ -96,6 +95,11 @@ def likelier(colours: Tensor, belief: Tensor, inside: Tensor) -> Tensor:
     object_, around = (histogram(colour, weight * inside, LEVELS) for weight in (core, 1 - belief))
     ratio = ((object_ + RARE) / (around + RARE)).log().clamp(-COLOUR_BOUND, COLOUR_BOUND)
     return ratio.gather(1, colour.flatten(1)).view_as(belief)
+
+
+def believed(said: Tensor, likely: Tensor) -> Tensor:
+    """Logits: the network's, bounded and in part, and how much `likelier` the colours are."""
+    return NETWORK * said.clamp(-BOUND, BOUND) + likely
 
 
 def decided(belief: Tensor, points: Tensor, labels: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -18,6 +18,23 @@ def samples(centre: Tensor, side: Tensor, count: int) -> Tensor:
     return centre[:, None] + places * side[:, None]
 
 
+def lattice(boxes: Tensor, sides: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Where `samples` x and y [n, count] of windows of `sides` [n, 2] in the middle of boxes [n, 4] lie."""
+    x, y = (samples(boxes[:, k], sides[:, k], count) for k in (0, 1))
+    return x, y
+
+
+def beside(boxes: Tensor, share: float, least: float) -> Tensor:
+    """Sides [n, 2] of windows that show the boxes [n, 4] and something beside them, as much on all sides.
+
+    Args:
+        share: of it, in mean sides of the box, but at least
+        least: so much of the picture.
+    """
+    margin = (share * boxes[:, 2:].prod(dim=1).sqrt()).clamp(min=least)
+    return boxes[:, 2:] + 2 * margin[:, None]
+
+
 def inside(x: Tensor, y: Tensor) -> Tensor:
     """bool [n, H, W], samples at `x` [n, W] and `y` [n, H] that lie in the picture."""
     across, down = ((places >= 0) & (places <= 1) for places in (x, y))

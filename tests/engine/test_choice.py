@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,8 +49,7 @@ class Judge:
         self.redrawer, self.quality = redrawer, torch.tensor(quality)
 
     def __call__(self, pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
-        redrawn = self.redrawer(pictures, logits, points, labels)
-        return Redrawn(redrawn.logits, self.quality, redrawn.colours, redrawn.x, redrawn.y)
+        return replace(self.redrawer(pictures, logits, points, labels), quality=self.quality)
 
 
 @torch.inference_mode()
@@ -117,7 +117,7 @@ def test_at_the_edge_of_the_picture_it_is_no_trouble(redrawer: Redrawer) -> None
 
 @torch.inference_mode()
 def test_pico_shows_the_candidate_that_is_chosen(model: Model, redrawer: Redrawer) -> None:
-    """For a click; with two, and on a tracked frame, the network's own answer stays."""
+    """For a click; and it is not redrawn once more."""
     clip = SyntheticClip(320, 240)
     stages, size = model.stages, model.image_size
     features = stages.encode(model.pixels.read(Frame(0, clip.frame(0)[0])))[0]
