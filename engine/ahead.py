@@ -12,8 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from engine import threads
 from engine.features import Features
 from engine.types import Frame
@@ -40,7 +38,7 @@ def see(model: Model, frame: Frame) -> Seen:
         EngineError: BAD_FRAME, as `engine.pixels`.
     """
     began = time.perf_counter()
-    with torch.inference_mode():
+    with model.working():
         image = model.pixels.read(frame)
         read = time.perf_counter()
         features = model.stages.encode(image)[0]

@@ -6,29 +6,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+FINE = 4  # parts of a cell that ends are told to
+
 
 def outline(logits: Tensor) -> Tensor:
-    """The boxes [B, 4], centre and size in 0..1, of masks given as logits [B, 1, h, w]; 0 where empty."""
-    x, width = _extent(logits.amax(dim=2)[:, 0])
-    y, height = _extent(logits.amax(dim=3)[:, 0])
-    return torch.stack((x, y, width, height), dim=1)
+    """The boxes [B, 4], centre and size in 0..1, of masks given as logits [B, 1, n, n]; 0 where empty."""
+    columns_and_rows = torch.cat((logits.amax(dim=2), logits.amax(dim=3)), dim=1)
+    return _extent(columns_and_rows).flatten(1)
 
 
-def _extent(profile: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle and length in 0..1 of where profiles [B, n] are above 0, to a quarter of a sample."""
-    fine = F.interpolate(profile[:, None], scale_factor=4, mode="linear", align_corners=False)[:, 0] > 0
-    faint = ~fine.any(dim=1, keepdim=True)  # less than a quarter of a sample: a whole one then
-    fine = torch.where(faint, (profile > 0).repeat_interleave(4, dim=1), fine)
-    size = fine.shape[1]
-    low = fine.float().argmax(dim=1)
-    high = size - fine.flip(1).float().argmax(dim=1)
-    there = fine.any(dim=1)
-    return (low + high) / (2 * size) * there, (high - low) / size * there
+def _extent(profiles: Tensor) -> Tensor:
+    """Middles and then lengths [B, 2, k] in 0..1 of where profiles [B, k, n] are above 0."""
+    fine = F.interpolate(profiles, scale_factor=FINE, mode="linear", align_corners=False) > 0
+    whole = (profiles > 0).repeat_interleave(FINE, dim=2)  # for those of less than a part of a cell
+    fine = torch.where(fine.any(dim=2, keepdim=True), fine, whole)
+    count = fine.shape[2]
+    ends = torch.arange(1, count + 1, device=fine.device)
+    high = torch.where(fine, ends, 0).amax(dim=2)
+    low = torch.where(fine, ends, count + 1).amin(dim=2) - 1
+    there = (high > 0) / count
+    return torch.stack(((low + high) * (there / 2), (high - low) * there), dim=1)
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union [B] of boxes [B, 4]."""
-    low = torch.maximum(a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2)
-    high = torch.minimum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
+    both = torch.stack((a, b))
+    centres, halves = both[..., :2], both[..., 2:] / 2
+    low, high = (centres - halves).amax(dim=0), (centres + halves).amin(dim=0)
     shared = (high - low).clamp(min=0).prod(dim=1)
-    return shared / (a[:, 2:].prod(dim=1) + b[:, 2:].prod(dim=1) - shared).clamp(min=1e-12)
+    return shared / (both[..., 2:].prod(dim=2).sum(dim=0) - shared).clamp(min=1e-12)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -25,10 +26,10 @@ from torch import Tensor
 
 from engine.boxes import overlap
 from engine.colours import blend, evenly_lit, likeness
+from engine.pixels import halved
 from engine.windows import cut, inside, lattice
 
 DIRECTIONS = 8  # of gradients
-CELL = 2  # pixels that share a histogram
 COLOUR = 0.3  # weight of the colours, which have unit variance, beside gradients of norm 1
 SIDE = 32  # samples of a window each way
 CONTEXT = 2.0  # mean sides of the box that a window is wider than it
@@ -98,9 +99,9 @@ def edges(images: Tensor) -> Tensor:
     along = dx * angles.cos().view(1, -1, 1, 1) + dy * angles.sin().view(1, -1, 1, 1)
     # strength * max(cos, 0)^4 for each direction; the opposite one has the same cosine, negative
     along = torch.cat((along, -along), dim=1).clamp(min=0).square().square() / strength**3
-    cells = F.avg_pool2d(along, CELL)
+    cells = halved(along)
     norm = F.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1).sqrt() + 0.1
-    colours = F.avg_pool2d(images, CELL) * COLOUR
+    colours = halved(images) * COLOUR
     return torch.cat(((cells / norm).clamp(max=1), colours), dim=1).half()
 
 
@@ -114,12 +115,13 @@ def begin(seen: Tensor, box: Tensor, mask: Tensor) -> CorrelationFilter | None:
     """
     if float(box[2:].min()) < LEAST_BOX:
         return None
-    window = _windows(seen, box[None])[0]
+    around = _Around.boxes(box[None])
+    window = around.cut([seen])[0]
     mean = window.mean(dim=(1, 2), keepdim=True)
     spread = window.std(dim=(1, 2), keepdim=True) + 1e-3
     (colours,) = _colours(seen, mask)
     blank = CorrelationFilter(box, window.new_zeros(()), window.new_zeros(()), mean, spread, colours)
-    numerator, denominator = _lesson([blank], window[None], [mask])
+    numerator, denominator = _lesson([blank], around, [seen], [mask])
     return replace(blank, numerator=numerator[0], denominator=denominator[0])
 
 
@@ -137,10 +139,9 @@ def learn(
     """
     old = _boxes(filters)
     nudge = NUDGE * (overlap(old, boxes) > AGREE).float()
-    placed = [
-        replace(f, box=box) for f, box in zip(filters, torch.lerp(old, boxes, nudge[:, None]), strict=True)
-    ]
-    numerators, denominators = _lesson(placed, _each(_boxes(placed), seen), masks)
+    new = torch.lerp(old, boxes, nudge[:, None])
+    placed = [replace(f, box=box) for f, box in zip(filters, new, strict=True)]
+    numerators, denominators = _lesson(placed, _Around.boxes(new), seen, masks)
     return [
         replace(
             f,
@@ -196,12 +197,13 @@ def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: T
 def _best(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Boxes [n, 4] where the answers are greatest, near the old ones and at several sizes, and peaks [n]."""
     start = _boxes(filters)
-    tried = torch.cat([torch.cat((start[:, :2], start[:, 2:] * scale), dim=1) for scale in SCALES])
-    times = len(SCALES)
-    centres, peaks = _answer([*filters] * times, tried, _each(tried, [*seen] * times))
-    scales = peaks.new_tensor(SCALES)
-    handicap = torch.where(scales == 1, 1.0, OTHER_SCALE)
-    best = (peaks.view(times, -1) * handicap[:, None]).argmax(dim=0)
+    tried = start.repeat(len(SCALES), 1, 1)
+    scales = start.new_tensor(SCALES)
+    tried[..., 2:] *= scales[:, None, None]
+    around = _Around.boxes(tried.flatten(0, 1))
+    centres, peaks = _answer(filters, around, around.cut([*seen] * len(SCALES)))
+    handicap = peaks.new_tensor([1.0 if scale == 1 else OTHER_SCALE for scale in SCALES])
+    best = (peaks.view(len(SCALES), -1) * handicap[:, None]).argmax(dim=0)
     chosen = best * len(filters) + torch.arange(len(filters), device=best.device)
     growth = 1 + (scales[best] - 1) * SCALE_STEP
     boxes = torch.cat((centres[chosen].clamp(0, 1), start[:, 2:] * growth[:, None]), dim=1)
@@ -217,7 +219,8 @@ def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, f
     places = torch.cartesian_prod(columns, rows)
     boxes = torch.cat((places, size.expand(len(places), 2)), dim=1)
     boxes = torch.cat((one.box[None], boxes))
-    centres, peaks = _answer([one] * len(boxes), boxes, _windows(seen, boxes))
+    around = _Around.boxes(boxes)
+    centres, peaks = _answer([one], around, around.cut([seen] * len(boxes)))
     best = int(peaks.argmax())
     there = replace(one, box=torch.cat((centres[best].clamp(0, 1), size)))
     (box,), (peak,) = _best([there], [seen])
@@ -251,67 +254,86 @@ def _boxes(filters: Sequence[CorrelationFilter]) -> Tensor:
     return torch.stack([f.box for f in filters])
 
 
-def _each(boxes: Tensor, seen: Sequence[Tensor]) -> Tensor:
-    """The window around each box [n, 4] in its picture, [n, C, SIDE, SIDE]."""
-    return cut(seen, *_samples(boxes))
-
-
 def _window_sides(boxes: Tensor) -> Tensor:
     """[n, 2] for boxes [n, 4]."""
     size = boxes[:, 2:]
     return size + CONTEXT * size.prod(dim=1, keepdim=True).sqrt()
 
 
-def _windows(seen: Tensor, boxes: Tensor) -> Tensor:
-    """What is around each box [n, 4] of one picture [1, C, H, W], as [n, C, SIDE, SIDE]."""
-    return _each(boxes, [seen] * len(boxes))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Around:
+    """Windows around n boxes.
 
+    Attributes:
+        centres, sizes: [n, 2] of the boxes,
+        sides: [n, 2] of the windows, in pictures.
+        x, y: [n, SIDE], where the samples lie.
+    """
 
-def _samples(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the samples of the windows are, x and y [n, SIDE]."""
-    return lattice(boxes, _window_sides(boxes), SIDE)
+    centres: Tensor
+    sizes: Tensor
+    sides: Tensor
+    x: Tensor
+    y: Tensor
 
+    @staticmethod
+    def boxes(boxes: Tensor) -> _Around:
+        sides = _window_sides(boxes)
+        return _Around(boxes[:, :2], boxes[:, 2:], sides, *lattice(boxes, sides, SIDE))
 
-def _inside(boxes: Tensor) -> Tensor:
-    """[n, 1, SIDE, SIDE], 1 where a window is in the picture: what is beyond its edge says nothing."""
-    return inside(*_samples(boxes))[:, None].float()
+    def cut(self, seen: Sequence[Tensor]) -> Tensor:
+        """What pictures show there, [n, C, SIDE, SIDE]."""
+        return cut(seen, self.x, self.y)
+
+    def inside(self) -> Tensor:
+        """[n, 1, SIDE, SIDE], 1 where a window is in the picture: what is beyond its edge says nothing."""
+        return inside(self.x, self.y)[:, None].float()
 
 
 def _spectrum(filters: Sequence[CorrelationFilter], windows: Tensor, weight: Tensor) -> Tensor:
+    """Of windows [k * n, C, SIDE, SIDE], k of each filter: [k, n, C, SIDE, SIDE / 2 + 1]."""
     mean, spread = torch.stack([f.mean for f in filters]), torch.stack([f.spread for f in filters])
-    fade = torch.hann_window(SIDE, periodic=False, device=windows.device)
-    out: Tensor = torch.fft.rfft2((windows - mean) / spread * (fade[:, None] * fade) * weight)
+    each = windows.view(-1, len(filters), *windows.shape[1:])
+    faded = (weight * _fade(windows.device)).view(-1, len(filters), 1, SIDE, SIDE)
+    out: Tensor = torch.fft.rfft2((each - mean).div_(spread).mul_(faded))
     return out
 
 
+@lru_cache(maxsize=8)
+def _fade(device: torch.device) -> Tensor:
+    """[SIDE, SIDE], 1 in the middle of a window to 0 at its edge."""
+    fade = torch.hann_window(SIDE, periodic=False, device=device)
+    return fade[:, None] * fade
+
+
 def _lesson(
-    filters: Sequence[CorrelationFilter], windows: Tensor, masks: Sequence[Tensor]
+    filters: Sequence[CorrelationFilter], around: _Around, seen: Sequence[Tensor], masks: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Numerators and denominators of the filters that answer to these windows with a peak in the middle."""
-    boxes = _boxes(filters)
-    near = F.max_pool2d(_each(boxes, masks), 2 * MARGIN + 1, 1, MARGIN)
-    x = _spectrum(filters, windows, _inside(boxes) * (OUTSIDE + (1 - OUTSIDE) * near))
-    sigma = (SPREAD * SIDE * boxes[:, 2:] / _window_sides(boxes)).clamp(min=0.6)  # [n, xy] in samples
-    offset = torch.fft.fftfreq(SIDE, 1 / SIDE, device=windows.device)
+    near = F.max_pool2d(around.cut(masks), 2 * MARGIN + 1, 1, MARGIN)
+    weight = around.inside() * (OUTSIDE + (1 - OUTSIDE) * near)
+    (x,) = _spectrum(filters, around.cut(seen), weight)
+    sigma = (SPREAD * SIDE * around.sizes / around.sides).clamp(min=0.6)  # [n, xy] in samples
+    offset = torch.fft.fftfreq(SIDE, 1 / SIDE, device=x.device)
     wanted = torch.exp(-0.5 * (offset / sigma[..., None]).square())  # [n, xy, SIDE]
     y = torch.fft.rfft2(wanted[:, 1, :, None] * wanted[:, 0, None, :])
     return y.conj()[:, None] * x, x.abs().square().sum(dim=1)
 
 
-def _answer(filters: Sequence[CorrelationFilter], boxes: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Where in the windows around `boxes` the answer is greatest, [n, 2] in 0..1, and how great, [n]."""
+def _answer(filters: Sequence[CorrelationFilter], around: _Around, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in windows, k of each filter, the answer is greatest, [k * n, 2], and how great, [k * n]."""
     numerator = torch.stack([f.numerator for f in filters])
     power = torch.stack([f.denominator for f in filters])
     ridge = RIDGE * power.mean(dim=(1, 2), keepdim=True)
-    spectrum = (numerator.conj() * _spectrum(filters, windows, _inside(boxes))).sum(dim=1) / (power + ridge)
-    answer = torch.fft.irfft2(spectrum, s=(SIDE, SIDE))
+    spectrum = (numerator.conj() * _spectrum(filters, windows, around.inside())).sum(dim=2) / (power + ridge)
+    answer = torch.fft.irfft2(spectrum, s=(SIDE, SIDE)).flatten(0, 1)
     peaks, places = answer.flatten(1).max(dim=1)
     lanes = torch.arange(len(places), device=places.device)
     row, column = places // SIDE, places % SIDE
     across = [answer[lanes, row, (column + d) % SIDE] for d in (-1, 0, 1)]
     down = [answer[lanes, (row + d) % SIDE, column] for d in (-1, 0, 1)]
     offset = torch.stack((_signed(column) + _between(*across), _signed(row) + _between(*down)), dim=1)
-    return boxes[:, :2] + offset / SIDE * _window_sides(boxes), peaks
+    return around.centres + offset / SIDE * around.sides, peaks
 
 
 def _signed(place: Tensor) -> Tensor:

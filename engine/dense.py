@@ -28,7 +28,7 @@ def dense_prompt(points: Tensor, labels: Tensor, size: int) -> Tensor:
     """
     points, labels = points.reshape(-1, *points.shape[-2:]).float(), labels.reshape(-1, labels.shape[-1])
     cells = (torch.arange(size, device=points.device) + 0.5) / size
-    logits = _box(points, labels, cells)
+    logits = torch.where((labels == 2).any(1)[:, None, None], _boxed(_corners(points, labels), cells), -LOGIT)
     offset = cells - points.transpose(1, 2)[..., None]  # [B, 2, P, size]
     distance = torch.hypot(offset[:, 0, :, None, :], offset[:, 1, :, :, None]) * size
     disc = LOGIT - 2 * LOGIT * (distance / RADIUS).clamp(max=1)  # [B, P, size, size]
@@ -41,13 +41,19 @@ def dense_prompt(points: Tensor, labels: Tensor, size: int) -> Tensor:
     return logits[:, None]
 
 
-def _box(points: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
-    """[B, size, size]: +4 inside the box of each object, -4 outside and where there is no box."""
-    corner = torch.stack([(points * (labels == k)[..., None]).sum(1) for k in (2, 3)])  # [2, B, xy]
-    centre, half = corner.mean(0), (corner[1] - corner[0]).abs() / 2
-    inside = (cells - centre[..., None]).abs() <= half[..., None].clamp(
-        min=0.5 / cells.numel()
-    )  # [B, xy, size]
-    has_box = (labels == 2).any(1)[:, None, None]
-    filled = inside[:, 1, :, None] & inside[:, 0, None, :] & has_box
-    return torch.where(filled, LOGIT, -LOGIT)
+def dense_boxes(corners: Tensor, size: int) -> Tensor:
+    """The same of a box and nothing else for each object: corners float [B, 2, xy] in 0..1."""
+    return _boxed(corners, (torch.arange(size, device=corners.device) + 0.5) / size)[:, None]
+
+
+def _corners(points: Tensor, labels: Tensor) -> Tensor:
+    """[B, 2, xy], 0 where there is no box."""
+    return torch.stack([(points * (labels == k)[..., None]).sum(1) for k in (2, 3)], dim=1)
+
+
+def _boxed(corners: Tensor, cells: Tensor) -> Tensor:
+    """[B, size, size]: +4 inside the box of each object, -4 outside."""
+    low, high = corners.amin(dim=1), corners.amax(dim=1)
+    centre, half = (low + high) / 2, ((high - low) / 2).clamp(min=0.5 / cells.numel())
+    inside = (cells - centre[..., None]).abs() <= half[..., None]  # [B, xy, size]
+    return torch.where(inside[:, 1, :, None] & inside[:, 0, None, :], LOGIT, -LOGIT)

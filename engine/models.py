@@ -5,15 +5,18 @@ Knows no stream and no object. Building from a config is in `nets.py`, weight fi
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from engine import machine, nets, packed, weights
+from engine import machine, nets, weights
+from engine.compiled import CompiledParts
+from engine.parts import Parts, StockParts
 from engine.pico import build_pico
 from engine.pixels import PixelReader
 from engine.stages import Stages
@@ -92,8 +95,9 @@ class Model:
     Attributes:
         net: the SAM 2 network; its parameters need no gradient.
         image_size: side in pixels of the square picture it takes.
-        dtype: bfloat16 runs the net under autocast unless it is packed, float32 runs it plainly.
+        dtype: bfloat16 runs the net under autocast, float32 plainly.
         why: one sentence: which model runs and why, for the log and the page.
+        compiled: its costly parts are, and take care of `dtype` themselves.
     """
 
     net: SAM2Base
@@ -102,6 +106,7 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     why: str
+    compiled: bool = False
 
     @property
     def name(self) -> str:
@@ -114,13 +119,32 @@ class Model:
             return Stages(self)
 
     @cached_property
+    def parts(self) -> Parts:
+        """The network's costly parts."""
+        return CompiledParts(self.net, self.dtype) if self.compiled else StockParts(self.net)
+
+    @cached_property
     def pixels(self) -> PixelReader:
         """Pictures to the network's input."""
         return PixelReader(self.image_size, self.device)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """How all its work is to be done: without gradients, and with one thread where parts are compiled.
+
+        Those have threads of their own, and what is left to torch is too small to be shared among several.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(1 if self.compiled else before)
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.set_num_threads(before)
+
     def autocast(self) -> AbstractContextManager[object]:
         """The precision to run the net in, as a context."""
-        if self.dtype == torch.float32 or packed.is_packed(self.net):
+        if self.dtype == torch.float32 or self.compiled:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
@@ -159,9 +183,17 @@ def load_model(
     nets.check(net, preset.name)
     weights.load(net, path)
     chosen = dtype or precision(where)
-    nets.ready(net, where, chosen)
+    compiled = nets.ready(net, where, chosen)
     why = f"{why} It runs at {net.image_size} pixels in {str(chosen).removeprefix('torch.')} on {where}."
-    return Model(net, preset, net.image_size, where, chosen, why)
+    model = Model(net, preset, net.image_size, where, chosen, why, compiled)
+    try:
+        _ = model.stages  # compiled now, and not with the first picture
+    except RuntimeError as error:
+        if not compiled:
+            raise
+        why += f" Not compiled, and so slower and in float32: {error}."
+        return replace(model, dtype=torch.float32, why=why, compiled=False)
+    return model
 
 
 def _choose(name: str, device: torch.device) -> tuple[Preset, str]:

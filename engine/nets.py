@@ -19,7 +19,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from engine import convnorm, packed
+from engine import convnorm
+from engine.compiled import can_compile
 from engine.types import EngineError
 
 # What `sam2.build_sam.build_sam2_video_predictor` overrides in every config (its `apply_postprocessing`).
@@ -114,15 +115,20 @@ def check(net: SAM2Base, name: str) -> None:
         raise EngineError("BAD_CONFIG", f"{name}: the memory attention must use RoPEAttention")
 
 
-def ready(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
-    """Eval mode, norms folded into convolutions where the trunk offers it, on `device`; in place."""
+def ready(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> bool:
+    """Eval mode, norms folded into convolutions where the trunk offers it, on `device`; in place.
+
+    Returns:
+        whether its parts can be compiled (`engine.compiled`) to run there in `dtype`; else it has been made
+        ready to run in it as it is.
+    """
     net.eval().requires_grad_(False)
     convnorm.fuse(net)
     net.to(device)
-    if packed.can_pack(net, device, dtype):
-        packed.pack(net, dtype)
-    elif dtype != torch.float32:
+    compiled = can_compile(net, device, dtype)
+    if not compiled and dtype != torch.float32:
         _cast_products(net, dtype)
+    return compiled
 
 
 def _cast_products(net: nn.Module, dtype: torch.dtype) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
 from engine.correction import carry_out
 from engine.enlarged import enlarged
 from engine.features import Decoded
@@ -34,7 +32,7 @@ def preview(tracker: Tracker, history: History, prompts: Sequence[Placed]) -> Ma
         )
         return MaskSet(frame or 0, (), rejected=tuple((prompt, error) for prompt in prompts))
     rejected: Rejected = []
-    with torch.inference_mode():
+    with tracker.model.working():
         lanes = {p.object_id: tracker.lane_at(p.object_id, moment) for p in prompts}
         track(tracker.model.stages, [lane for lane in lanes.values() if not lane.first])
         for lane in lanes.values():

@@ -88,7 +88,7 @@ class Redrawer(nn.Module):
         sides = windows.beside(boxes, AROUND, LEAST_AROUND)
         x, y = windows.lattice(boxes, sides, snap.SIDE)
         colours = windows.cut(pictures, x, y)
-        said = windows.cut(list(logits[:, None]), x, y)[:, 0]
+        said = windows.cut(logits, x, y)[:, 0]
         inside = windows.inside(x, y)
         likelier = snap.likelier(colours, said.sigmoid(), inside)
         scale = (sides.prod(dim=1).sqrt().log2() / 2 + 1)[:, None, None].expand_as(said)

@@ -60,7 +60,7 @@ def step_many(model: Model, jobs: Sequence[Job]) -> list[MaskSet | Exception]:
 
 def answer_many(model: Model, jobs: Sequence[Job]) -> list[Answer | Exception]:
     """The first half of `step_many`."""
-    with torch.inference_mode():
+    with model.working():
         try:
             return list(_answer(model, jobs))
         except Exception as error:
@@ -76,7 +76,7 @@ def settle(model: Model, answers: Sequence[Answer]) -> list[Exception | None]:
         for each None, or why it could not be remembered: its tracker is as it was before the step.
     """
     started = time.perf_counter()
-    with torch.inference_mode():
+    with model.working():
         try:
             memories = _remembered(model, answers)
         except Exception as error:

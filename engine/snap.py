@@ -32,6 +32,7 @@ RARE = 1e-4  # share of a colour that says nothing
 NEIGHBOURS, STEPS = 2.5, 3  # weight of neighbours of the same colour; how often they are asked
 CLICK = 0.02  # radius of what a click decides, in pictures
 DECIDED = 20.0  # logit of that
+ROW, COLUMN = (0, 0, 1, 1), (1, 1)  # of nothing on either side, for `F.pad`
 LOGIT = 8.0  # of what comes out, at most
 
 
@@ -56,7 +57,7 @@ def snap(
     boxes = outline(logits)
     x, y = windows.lattice(boxes, windows.beside(boxes, AROUND, LEAST_AROUND), SIDE)
     colours = windows.cut(pictures, x, y)
-    said = windows.cut(list(logits[:, None]), x, y)[:, 0]
+    said = windows.cut(logits, x, y)[:, 0]
     told = [] if points is None or labels is None else list(zip(labels.tolist(), points, strict=True))
     corners = {label: point for label, point in told if label in (2, 3)}
     if corners and all(label != 1 for label, _ in told):
@@ -130,15 +131,26 @@ def settle(belief: Tensor, colours: Tensor) -> Tensor:
     """
     changes = (colours[:, :, 1:] - colours[:, :, :-1], colours[..., 1:] - colours[..., :-1])
     down, across = (change.square().sum(dim=1) for change in changes)
-    scale = (down.mean(dim=(1, 2)) + across.mean(dim=(1, 2)) + 1e-4)[:, None, None]
-    down, across = (NEIGHBOURS * (-change / scale).exp() for change in (down, across))
-    there = belief.sigmoid()
+    scale = -1 / (down.mean(dim=(1, 2)) + across.mean(dim=(1, 2)) + 1e-4)[:, None, None]
+    down, across = (
+        F.pad((change * scale).exp_() * NEIGHBOURS, by) for change, by in ((down, ROW), (across, COLUMN))
+    )
+    sides = (down[:, 1:], down[:, :-1], across[..., 1:], across[..., :-1])
+    high, wide = belief.shape[1:]
+    said = belief
     for _ in range(STEPS):
-        vote = 2 * there - 1
-        said = belief + F.pad(down * vote[:, 1:], (0, 0, 0, 1)) + F.pad(down * vote[:, :-1], (0, 0, 1, 0))
-        said = said + F.pad(across * vote[..., 1:], (0, 1)) + F.pad(across * vote[..., :-1], (1, 0))
-        there = said.sigmoid()
-    return there
+        vote = F.pad((said / 2).tanh_(), (1, 1, 1, 1))  # 1 for the object to -1 against
+        rows, columns = vote.narrow(2, 1, wide), vote.narrow(1, 1, high)
+        beside = (
+            rows.narrow(1, 2, high),
+            rows.narrow(1, 0, high),
+            columns.narrow(2, 2, wide),
+            columns.narrow(2, 0, wide),
+        )
+        said = belief
+        for weight, neighbour in zip(sides, beside, strict=True):
+            said = torch.addcmul(said, weight, neighbour)
+    return said.sigmoid()
 
 
 def put_back(there: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:

@@ -12,18 +12,17 @@ from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import torch
-import torch.nn.functional as F
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
-from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
-from engine.attention import attend, to_lanes
 from engine.choice import likeliest
 from engine.correlation import edges
-from engine.dense import dense_prompt
+from engine.dense import dense_boxes
 from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, pictures_of
 from engine.holes import fill_holes
 from engine.memory import Memory
+from engine.parts import Masks
+from engine.pixels import halved
 from engine.redrawer import Redrawer, Redrawn
 from engine.snap import snap
 
@@ -60,16 +59,7 @@ class Stages:
         self._fill_area = model.preset.fill_hole_area
         self._filtered, self._snaps = model.preset.correlation_filter, model.preset.snap
         self.grid = model.image_size // net.backbone_stride
-        probe = torch.zeros(1, 1, self.grid, self.grid, device=model.device)
-        # Row by row, [1, HW, hidden_dim] and [1, HW, mem_dim].
-        self._image_pos = _tokens(net.image_encoder.neck.position_encoding(probe))
-        self._memory_pos = _tokens(net.memory_encoder.position_encoding(probe))
-        # Row `age` is the temporal code of a tracked frame that old; row 0 that of conditioning frames.
-        ages = [net.num_maskmem - 1, *range(net.num_maskmem - 1)]
-        self._age_pos = net.maskmem_tpos_enc[ages].flatten(1)  # [num_maskmem, mem_dim]
-        self._image_pe = net.sam_prompt_encoder.get_dense_pe()
-        nowhere = torch.zeros(1, 1, 2, device=model.device), -torch.ones(1, 1, device=model.device)
-        self._no_clicks = net.sam_prompt_encoder(points=nowhere, boxes=None, masks=None)
+        self._parts = model.parts
 
     def encode(self, images: Tensor) -> list[Features]:
         """Images [N, 3, S, S] to the features of each frame (`SAM2Base.forward_image`).
@@ -86,16 +76,14 @@ class Stages:
 
     @_in_precision
     def _levels(self, images: Tensor) -> list[Tensor]:
-        """The feature maps of a batch, from fine to coarse."""
-        levels: list[Tensor] = self._net.forward_image(images)["backbone_fpn"]
-        return levels[-self._net.num_feature_levels :]
+        return self._parts.levels(images)
 
     def _seen(self, images: Tensor) -> list[tuple[Tensor | None, Tensor | None]]:
         """`edges` and `picture` of the `Features` of each image."""
         nothing: list[Tensor | None] = [None] * len(images)
         if not (self._filtered or self._snaps):
             return list(zip(nothing, nothing, strict=True))
-        half = F.avg_pool2d(images.float(), 2)
+        half = halved(images.float())
         seen = edges(half)[:, None] if self._filtered else nothing
         pictures = half.half()[:, None] if self._snaps else nothing
         return list(zip(seen, pictures, strict=True))
@@ -109,39 +97,18 @@ class Stages:
     def recall(
         self, features: Sequence[Features], memories: Sequence[Memory], frames: Sequence[int]
     ) -> Tensor:
-        """Condition each lane's features on its memory (`_prepare_memory_conditioned_features`).
+        """Condition each lane's features on its memory.
 
         All lanes must hold equally many spatial memories and pointers.
 
         Returns:
             [B, C, H, W].
         """
-        net, batch, width = self._net, len(memories), self._net.mem_dim
         slots = [memory.slots(frame) for memory, frame in zip(memories, frames, strict=True)]
-        reads = [memory.reads(frame) for memory, frame in zip(memories, frames, strict=True)]
-        spatial = torch.stack([f for lane in slots for _, f in lane]).to(net.no_mem_embed.dtype)
-        ages = torch.tensor([age for lane in slots for age, _ in lane], device=spatial.device)
-        spatial_pos = self._memory_pos + self._age_pos.index_select(0, ages)[:, None]
-        pointers = torch.stack([p for lane in reads for _, p in lane]).to(spatial.dtype)
-        distances = torch.tensor([age for lane in reads for age, _ in lane], device=spatial.device)
-        pointer_pos = self._pointer_pos(distances).repeat_interleave(net.hidden_dim // width, dim=0)
-        memory = torch.cat((spatial.view(batch, -1, width), pointers.view(batch, -1, width)), dim=1)
-        pos = torch.cat((spatial_pos.view(batch, -1, width), pointer_pos.view(batch, -1, width)), dim=1)
-        pointer_tokens = pointers.numel() // (batch * width)
+        pointers = [memory.reads(frame) for memory, frame in zip(memories, frames, strict=True)]
         tops, lanes = distinct([f.top for f in features])
-        x = _tokens(tops)
-        attended = attend(net.memory_attention, x, lanes, self._image_pos, memory, pos, pointer_tokens)
-        return attended.transpose(1, 2).view(batch, -1, self.grid, self.grid)
-
-    def _pointer_pos(self, distances: Tensor) -> Tensor:
-        """[n] ages in frames to [n, mem_dim]."""
-        net = self._net
-        if not net.add_tpos_enc_to_obj_ptrs:
-            return torch.zeros(distances.shape[0], net.mem_dim, device=distances.device)
-        width = net.hidden_dim if net.proj_tpos_enc_in_obj_ptrs else net.mem_dim
-        code = get_1d_sine_pe(distances / (net.max_obj_ptrs_in_encoder - 1), dim=width)
-        pos: Tensor = net.obj_ptr_tpos_proj(code)
-        return pos
+        read = self._parts.read(tops, lanes, slots, pointers)
+        return read.transpose(1, 2).view(len(lanes), -1, self.grid, self.grid)
 
     def decode(
         self,
@@ -199,7 +166,7 @@ class Stages:
         centre, half = boxes[:, :2], boxes[:, 2:] / 2
         corners = torch.stack((centre - half, centre + half), dim=1).clamp(0, 1)
         labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)
-        drawn = dense_prompt(corners, labels, net.sam_prompt_encoder.mask_input_size[0])
+        drawn = dense_boxes(corners, net.sam_prompt_encoder.mask_input_size[0])
         return Clicks(corners * net.image_size, labels), drawn
 
     def propose(self, features: Features, clicks: Clicks, prior: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -224,29 +191,13 @@ class Stages:
         clicks: Clicks | None,
         prior: Tensor | None,
         several: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> Masks:
         """Masks [B, M, S/4, S/4], their predicted IoU [B, M], tokens and object score [B, 1] of the decoder.
 
         Args:
             source: what each lane reads, or, [1, C, H, W], what all clicks read.
         """
-        net = self._net
-        if clicks is None:
-            sparse, dense = self._no_clicks
-            sparse = sparse.expand(len(source), -1, -1)
-        else:
-            points = (clicks.coords, clicks.labels)
-            sparse, dense = net.sam_prompt_encoder(points=points, boxes=None, masks=prior)
-        out: tuple[Tensor, Tensor, Tensor, Tensor] = net.sam_mask_decoder(
-            image_embeddings=source,
-            image_pe=self._image_pe,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=several,
-            repeat_image=len(source) < len(sparse),
-            high_res_features=_high(features),
-        )
-        return out
+        return self._parts.masks(source, clicks, prior, _high(features), several)
 
     @_in_precision
     def _pointer(self, token: Tensor, score: Tensor) -> Tensor:
@@ -307,33 +258,12 @@ class Stages:
         Tracked lanes remember the mask softly and as decoded; prompted ones what was shown, binarised.
 
         Returns:
-            per lane [H * W, mem_dim] in `MEMORY_DTYPE`, each with storage of its own.
+            per lane what `Parts` keep, [H * W, n] in `MEMORY_DTYPE`, each with storage of its own.
         """
-        net, encoder = self._net, self._net.memory_encoder
-        mask = F.interpolate(
-            decoded.filled if prompted else decoded.logits,
-            size=(net.image_size, net.image_size),
-            mode="bilinear",
-            align_corners=False,
-        )
-        hard = prompted and net.binarize_mask_from_pts_for_mem_enc
-        mask = (mask > 0).float() if hard else torch.sigmoid(mask)
-        mask = mask * net.sigmoid_scale_for_mem_enc + net.sigmoid_bias_for_mem_enc
-        frames, lanes = distinct([f.top for f in features])
-        # To tokens and back, as upstream: the strides this leaves decide which convolution kernels run.
-        frames = frames.flatten(2).permute(2, 0, 1).permute(1, 2, 0).view(frames.shape)
-        x = to_lanes(encoder.pix_feat_proj(frames), lanes) + encoder.mask_downsampler(mask)
-        memory: Tensor = encoder.out_proj(encoder.fuser(x))
-        if net.no_obj_embed_spatial is not None:
-            there = (decoded.score > 0).float()[..., None, None]
-            memory = memory + (1 - there) * net.no_obj_embed_spatial[..., None, None]
-        tokens = _tokens(memory.to(MEMORY_DTYPE))
-        return [lane.clone(memory_format=torch.contiguous_format) for lane in tokens]
-
-
-def _tokens(maps: Tensor) -> Tensor:
-    """[B, C, H, W] to [B, H * W, C]."""
-    return maps.flatten(2).transpose(1, 2)
+        tops, lanes = distinct([f.top for f in features])
+        logits = decoded.filled if prompted else decoded.logits
+        kept = self._parts.write(tops, lanes, logits, decoded.score, prompted).to(MEMORY_DTYPE)
+        return [lane.clone(memory_format=torch.contiguous_format) for lane in kept]
 
 
 def _high(features: Sequence[Features]) -> list[Tensor] | None:

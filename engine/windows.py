@@ -6,6 +6,7 @@ Knows tensors and places in 0..1 of a picture; knows no object.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +14,20 @@ from torch import Tensor
 
 
 def samples(centre: Tensor, side: Tensor, count: int) -> Tensor:
-    """Where `count` samples [n, count] of windows lie, for centres and sides [n] in 0..1 of the picture."""
-    places = (torch.arange(count, device=centre.device) + 0.5) / count - 0.5
-    return centre[:, None] + places * side[:, None]
+    """Where `count` samples [..., count] of windows lie, for centres and sides [...] in pictures."""
+    return torch.addcmul(centre[..., None], side[..., None], _middles(count, centre.device))
+
+
+@lru_cache(maxsize=32)
+def _middles(count: int, device: torch.device) -> Tensor:
+    """Of `count` cells in a row, from the middle of all in lengths of the row."""
+    with torch.inference_mode(False):  # used in training as well
+        return (torch.arange(count, device=device) + 0.5) / count - 0.5
 
 
 def lattice(boxes: Tensor, sides: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Where `samples` x and y [n, count] of windows of `sides` [n, 2] in the middle of boxes [n, 4] lie."""
-    x, y = (samples(boxes[:, k], sides[:, k], count) for k in (0, 1))
+    x, y = samples(boxes[:, :2], sides, count).unbind(dim=1)
     return x, y
 
 
@@ -41,16 +48,19 @@ def inside(x: Tensor, y: Tensor) -> Tensor:
     return down[:, :, None] & across[:, None]
 
 
-def cut(pictures: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
+def cut(pictures: Sequence[Tensor] | Tensor, x: Tensor, y: Tensor) -> Tensor:
     """What pictures show at `x` [n, W] and `y` [n, H], as [n, C, H, W]; bilinear, the border goes on.
 
     Args:
-        pictures: [1, C, h, w] for each window, often one and the same.
+        pictures: [1, C, h, w] for each window, often one and the same; or [n, C, h, w].
     """
     (n, width), height = x.shape, y.shape[1]
-    grid = (
-        torch.stack((x[:, None].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)), dim=-1) * 2 - 1
+    across, down = 2 * x - 1, 2 * y - 1
+    grid = torch.stack(
+        (across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)), dim=-1
     )
+    if isinstance(pictures, Tensor):
+        return _sample(pictures, grid)
     if any(picture is not pictures[0] for picture in pictures):
         return _sample(torch.cat(tuple(pictures)), grid)
     found = _sample(pictures[0], grid.reshape(1, -1, width, 2))
@@ -67,13 +77,14 @@ def put_back(windows: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:
     Args:
         x, y: where the samples lie, [n, W] and [n, H].
     """
-    return _shares(y, size) @ windows @ _shares(x, size).transpose(1, 2)
+    rows, columns = _shares(torch.stack((y, x)), size).unbind()
+    return rows @ windows @ columns.transpose(1, 2)
 
 
 def _shares(places: Tensor, size: int) -> Tensor:
-    """[n, size, count]: how much of each cell every sample covers."""
-    half = (places[:, 1:2] - places[:, :1]) / 2
-    edges = torch.arange(size + 1, device=places.device) / size
-    low = torch.maximum((places - half)[:, None], edges[:-1, None])
-    high = torch.minimum((places + half)[:, None], edges[1:, None])
+    """[..., size, count]: how much of each cell every sample of [..., count] covers."""
+    half = (places[..., 1:2] - places[..., :1]) / 2
+    edges = (_middles(size, places.device) + 0.5)[:, None]
+    low = torch.maximum((places - half)[..., None, :], edges - 0.5 / size)
+    high = torch.minimum((places + half)[..., None, :], edges + 0.5 / size)
     return (high - low).clamp(min=0) * size

@@ -16,7 +16,6 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from engine import threads
 from engine.ahead import Ahead, Sight, look_ahead
@@ -322,7 +321,7 @@ class Worker:
         if not piece.future.set_running_or_notify_cancel():
             return
         try:
-            with torch.inference_mode():
+            with model.working():
                 piece.future.set_result(piece.work(model))
         except Exception as error:
             piece.future.set_exception(error)

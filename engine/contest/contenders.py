@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,24 +115,11 @@ def predictor_of(model: Model) -> Any:
     """
     predictor = copy.copy(model.net)
     predictor.__class__ = SAM2VideoPredictor
-    predictor.forward_image = _with_positions(model)
     predictor.fill_hole_area = model.preset.fill_hole_area
     predictor.non_overlap_masks = False
     predictor.clear_non_cond_mem_around_input = False
     predictor.add_all_frames_to_correct_as_cond = False
     return predictor
-
-
-def _with_positions(model: Model) -> Callable[[torch.Tensor], dict[str, Any]]:
-    """`forward_image` as the predictor wants it: a packed encoder leaves out the constant position maps."""
-    encode, position = model.net.forward_image, model.net.image_encoder.neck.position_encoding
-
-    def forward_image(image: torch.Tensor) -> dict[str, Any]:
-        features: dict[str, Any] = encode(image)
-        features.setdefault("vision_pos_enc", [position(level) for level in features["backbone_fpn"]])
-        return features
-
-    return forward_image
 
 
 def tensor_bytes(value: object) -> int:

@@ -45,5 +45,5 @@ def _random(name: str, device: str, image_size: int, dtype: torch.dtype | None) 
     with torch.random.fork_rng():
         torch.manual_seed(RANDOM_SEED)
         net = nets.from_config(preset.config, image_size)
-    nets.ready(net, where, precision)
-    return Model(net, preset, net.image_size, where, precision, "random weights")
+    compiled = nets.ready(net, where, precision)
+    return Model(net, preset, net.image_size, where, precision, "random weights", compiled)

@@ -89,9 +89,9 @@ def open_model(arguments: argparse.Namespace) -> Model:
         resize(net, arguments.image_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or precision(device)
-    nets.ready(net, device, dtype)
+    compiled = nets.ready(net, device, dtype)
     why = f"{arguments.weights} at step {state['step']}, {net.image_size} pixels, {dtype} on {device}."
-    return Model(net, MODELS["pico"], net.image_size, device, dtype, why)
+    return Model(net, MODELS["pico"], net.image_size, device, dtype, why, compiled)
 
 
 def _real(arguments: argparse.Namespace, model: Model) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def redraw(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     meant = offered & (best | (before > NEAR))
     redrawn = _redrawn(net, clips, masks, points, g)
     truths, areas = truth.repeat_interleave(several, dim=0), area.repeat_interleave(several)
-    wanted = windows.cut(list(truths[:, None, None].float()), redrawn.x, redrawn.y)[:, 0]
+    wanted = windows.cut(truths[:, None].float(), redrawn.x, redrawn.y)[:, 0]
     after = _iou(redrawn, wanted, areas)
     judged = F.binary_cross_entropy_with_logits(redrawn.quality, after, reduction="none")
     losses = Losses(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from engine.choice import likeliest
 from engine.features import Clicks
 from engine.models import Model, load_model
+from engine.parts import Masks
 from engine.redrawer import Redrawer, Redrawn
 from engine.synthetic import SyntheticClip
 from engine.types import Frame
@@ -116,24 +118,30 @@ def test_at_the_edge_of_the_picture_it_is_no_trouble(redrawer: Redrawer) -> None
 
 
 @torch.inference_mode()
-def test_pico_shows_the_candidate_that_is_chosen(model: Model, redrawer: Redrawer) -> None:
+def test_pico_shows_the_candidate_that_is_chosen(
+    model: Model, redrawer: Redrawer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For a click; and it is not redrawn once more."""
     clip = SyntheticClip(320, 240)
     stages, size = model.stages, model.image_size
     features = stages.encode(model.pixels.read(Frame(0, clip.frame(0)[0])))[0]
     assert features.picture is not None
+    offered: list[tuple[Tensor, Tensor]] = []
+    decode = model.parts.masks
+
+    def watched(*args: Any) -> Masks:
+        out = decode(*args)
+        offered.append(out[:2])
+        return out
+
+    monkeypatch.setattr(model.parts, "masks", watched)
     changed = 0
     for x in torch.linspace(0.1, 0.9, 5).tolist():
         for y in torch.linspace(0.1, 0.9, 4).tolist():
             point = torch.tensor([[[x, y]]])
             clicks = Clicks(point * size, HERE)
-            offered: list[tuple[Tensor, Tensor]] = []
-            hook = model.net.sam_mask_decoder.register_forward_hook(
-                lambda _, __, out, offered=offered: offered.append(out[:2])
-            )
             decoded = stages.decode(stages.unremembered(features), [features], clicks, first=True)
-            hook.remove()
-            masks, ious = offered[0]
+            masks, ious = offered.pop()
             best, logits = likeliest(redrawer, [features.picture], masks, point, HERE)
             if float(decoded.score) > 0:
                 torch.testing.assert_close(decoded.logits, logits)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine import lanes
 from engine.models import Model
+from engine.parts import StockParts
 from engine.tracker import Tracker
 from engine.types import Box, Frame, Mask, MaskSet, ObjectState, Point, Points, Prompt, Remove
 
@@ -105,8 +106,9 @@ def test_a_wrong_memory_is_noticed(
 ) -> None:
     """The network must be one whose answers depend on what is remembered, or equality would say nothing."""
     expected = follow(Tracker(model), frames[:12])[-1][1][1]["pred_masks"]
-    ages = model.stages._age_pos
-    monkeypatch.setattr(model.stages, "_age_pos", ages.flip(0))
+    assert isinstance(model.parts, StockParts)
+    ages = model.parts._age_place
+    monkeypatch.setattr(model.parts, "_age_place", ages.flip(0))
     changed = follow(Tracker(model), frames[:12])[-1][1][1]["pred_masks"]
     assert float((changed - expected).abs().max()) > 1e-3 * float(expected.max() - expected.min())
 

@@ -1,0 +1,190 @@
+"""Pico's parts compiled for a CPU by OpenVINO, to be run as `engine.parts`.
+
+The same functions to rounding in a half to a third of the time that torch takes for them (docs/pico.md).
+The network itself stays as it is: what is asked for seldom runs in its own modules.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+from engine import machine
+from engine.compiled.graph import Graph
+from engine.compiled.modules import Decoder, Encoder, Reader, Writer, readable
+from engine.features import Clicks
+from engine.parts import Masks, Read, no_clicks, pointer_places
+from engine.pico import ResidualTrunk
+
+BATCHES = (4, 2, 1)  # of lanes, compiled each; more at once take no less time for one
+# Tokens of such prompts: their points, and one for that there are no more.
+CLICKED, BOXED, CORRECTED = 2, 3, 4
+MORE = 3  # prompted frames in steps of which what is read is filled up, beyond the first
+
+
+def can_compile(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this is a pico on a CPU that multiplies `dtype`, and OpenVINO is there for it."""
+    known = isinstance(net.image_encoder.trunk, ResidualTrunk) and readable(net)
+    multiplies = dtype == torch.float32 or (dtype == torch.bfloat16 and machine.cpu_has_bf16())
+    return known and device.type == "cpu" and multiplies and importlib.util.find_spec("openvino") is not None
+
+
+class CompiledParts:
+    """`engine.parts.Parts` of a network that `can_compile`; computes with as many threads as torch now.
+
+    What is read is filled up to few sizes, with keys that are ignored: each size has to be compiled.
+
+    Args:
+        dtype: to compute in; what goes in and comes out is float32.
+    """
+
+    def __init__(self, net: SAM2Base, dtype: torch.dtype) -> None:
+        self._net, threads = net, torch.get_num_threads()
+        self._slots, self._pointers = net.num_maskmem, net.max_obj_ptrs_in_encoder  # with one prompted frame
+        examples = _Examples(net)
+        self._no_prior = torch.zeros_like(examples.written(1)[1])
+        self._encoder = Graph(Encoder(net), examples.encoded(), dtype, threads)
+        self._decoder = Graph(Decoder(net), examples.decoded(1, BOXED), dtype, threads)
+        self._writer = Graph(Writer(net), examples.written(1), dtype, threads)
+        self._reader = Graph(Reader(net), examples.read(1, 0), dtype, threads)
+        self._encoder.prepare(examples.encoded())
+        for tokens in (CLICKED, CORRECTED):
+            self._decoder.prepare(examples.decoded(1, tokens))
+        for batch in BATCHES:
+            self._decoder.prepare(examples.decoded(batch, BOXED))
+            self._writer.prepare(examples.written(batch))
+            for more in (0, MORE):
+                self._reader.prepare(examples.read(batch, more))
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        return self._encoder(images)
+
+    def masks(
+        self,
+        source: Tensor,
+        clicks: Clicks | None,
+        prior: Tensor | None,
+        high: list[Tensor] | None,
+        several: bool,
+    ) -> Masks:
+        assert high is not None, "expected a decoder of high-resolution maps"
+        said = clicks or no_clicks(len(source), source.device)
+        # In float32, outside the graph: in bfloat16 a place would be another.
+        sparse = self._net.sam_prompt_encoder._embed_points(said.coords, said.labels, pad=True)
+        given = torch.full((1,), float(prior is not None))
+        drawn = self._no_prior.expand(len(sparse), -1, -1, -1) if prior is None else prior
+        source = source.expand(len(sparse), -1, -1, -1)
+        parts = _parts([source, sparse, drawn, given, *high], frames=high[0])
+        masks, quality, tokens, score = _joined(self._decoder(*part) for part in parts)
+        decoder = self._net.sam_mask_decoder
+        if several:
+            chosen = tokens[:, 1:] if decoder.use_multimask_token_for_obj_ptr else tokens[:, :1]
+            return masks[:, 1:], quality[:, 1:], chosen, score
+        if decoder.dynamic_multimask_via_stability:
+            masks, quality = decoder._dynamic_multimask_via_stability(masks, quality)
+        return masks[:, :1], quality[:, :1], tokens[:, :1], score
+
+    def write(self, tops: Tensor, lanes: list[int], logits: Tensor, score: Tensor, prompted: bool) -> Tensor:
+        hard = torch.full((1,), float(prompted and self._net.binarize_mask_from_pts_for_mem_enc))
+        each = _of_lanes(tops, lanes)
+        parts = _parts([each, logits, score], frames=each)
+        (kept,) = _joined(self._writer(*part, hard) for part in parts)
+        return kept
+
+    def read(self, tops: Tensor, lanes: list[int], slots: Sequence[Read], pointers: Sequence[Read]) -> Tensor:
+        there = len(slots[0]), len(pointers[0])
+        more = max(there[0] - self._slots, there[1] - self._pointers, 0)
+        more = -(-more // MORE) * MORE
+        kept, ages = _filled(slots, self._slots + more)
+        points, distances = _filled(pointers, self._pointers + more)
+        codes = pointer_places(self._net, distances.flatten()).view(*distances.shape, -1)
+        ignored = self._ignored(*there, more)
+        each = _of_lanes(tops, lanes)
+        parts = _parts([each, kept, ages, points, codes], frames=each)
+        (read,) = _joined(self._reader(*part, ignored) for part in parts)
+        return read
+
+    @lru_cache(maxsize=16)  # noqa: B019 - of a few sizes, and as long as the network
+    def _ignored(self, slots: int, pointers: int, more: int) -> Tensor:
+        """0 for the keys of so many, minus infinity for those that fill up."""
+        net = self._net
+        of_slot, of_pointer = net.sam_image_embedding_size**2, net.hidden_dim // net.mem_dim
+        spatial = torch.arange((self._slots + more) * of_slot) >= slots * of_slot
+        pointed = torch.arange((self._pointers + more) * of_pointer) >= pointers * of_pointer
+        extra = torch.cat((spatial, pointed))
+        there = torch.zeros(of_slot, len(extra), dtype=torch.bfloat16)
+        return there.masked_fill(extra, -torch.inf)[None, None]
+
+
+class _Examples:
+    """Inputs of the graphs for a number of lanes on one frame, of numbers by chance."""
+
+    def __init__(self, net: SAM2Base) -> None:
+        self._chance = torch.Generator().manual_seed(0)
+        self._size, self._cells = net.image_size, net.sam_image_embedding_size
+        self._width, self._memory = net.hidden_dim, net.mem_dim
+        self._slots, self._pointers = net.num_maskmem, net.max_obj_ptrs_in_encoder
+        self._kept = 2 * net.memory_attention.layers[0].cross_attn_image.internal_dim
+
+    def encoded(self) -> list[Tensor]:
+        return [self._some(1, 3, self._size, self._size)]
+
+    def decoded(self, batch: int, tokens: int) -> list[Tensor]:
+        fine, finer = self._map(1, self._width // 8, 4), self._map(1, self._width // 4, 2)
+        sparse = self._some(batch, tokens, self._width)
+        return [self._map(batch, self._width), sparse, self._map(batch, 1, 4), torch.ones(1), fine, finer]
+
+    def written(self, batch: int) -> list[Tensor]:
+        return [self._map(1, self._width), self._map(batch, 1, 4), self._some(batch, 1), torch.zeros(1)]
+
+    def read(self, batch: int, more: int) -> list[Tensor]:
+        slots, points = self._slots + more, self._pointers + more
+        cells, several = self._cells**2, self._width // self._memory
+        kept = self._some(batch, slots, cells, self._kept).bfloat16()
+        ages = (torch.arange(slots) % self._slots).expand(batch, -1).clone()
+        pointers, codes = self._some(batch, points, self._width), self._some(batch, points, self._memory)
+        keys = slots * cells + points * several
+        ignored = torch.zeros(1, 1, cells, keys, dtype=torch.bfloat16)
+        return [self._map(1, self._width), kept, ages, pointers, codes, ignored]
+
+    def _map(self, batch: int, channels: int, times: int = 1) -> Tensor:
+        return self._some(batch, channels, times * self._cells, times * self._cells)
+
+    def _some(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self._chance)
+
+
+def _of_lanes(maps: Tensor, lanes: list[int]) -> Tensor:
+    """Of each lane, or one for all."""
+    return maps if len(maps) == 1 else maps[lanes]
+
+
+def _filled(reads: Sequence[Read], count: int) -> tuple[Tensor, Tensor]:
+    """What lanes remember, [B, count, ...], and their ages, int64 [B, count]; filled up with the first."""
+    each = [[*lane, *[lane[0]] * (count - len(lane))] for lane in reads]
+    remembered = torch.stack([kept for lane in each for _, kept in lane])
+    ages = torch.tensor([[age for age, _ in lane] for lane in each])
+    return remembered.view(len(each), count, *remembered.shape[1:]), ages
+
+
+def _joined(parts: Iterable[list[Tensor]]) -> list[Tensor]:
+    """Results of parts as those of the whole."""
+    return [each[0] if len(each) == 1 else torch.cat(each) for each in zip(*parts, strict=True)]
+
+
+def _parts(batches: Sequence[Tensor], frames: Tensor) -> Iterator[list[Tensor]]:
+    """Batches of lanes, or of one for all lanes, in parts of `BATCHES`.
+
+    Args:
+        frames: that of the batches which tells whether all lanes are on one frame; else they come one by one.
+    """
+    first, count = 0, max(map(len, batches))
+    while first < count:
+        size = 1 if len(frames) > 1 else next(size for size in BATCHES if size <= count - first)
+        yield [batch if len(batch) == 1 else batch[first : first + size] for batch in batches]
+        first += size

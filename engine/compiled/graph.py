@@ -1,0 +1,151 @@
+"""A module as OpenVINO runs it on a CPU: traced once, compiled for each shape that it meets.
+
+OpenVINO joins a part's hundreds of small operations into few, and lets go of Python's lock meanwhile. For a
+shape that is known it takes two thirds of the time that it takes for any shape, and a quarter of a second
+before. What it compiles is compared with torch first: in bfloat16 it goes wrong on some shapes.
+
+Knows tensors; knows no network.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import openvino
+
+log = logging.getLogger(__name__)
+
+PRECISION, PRECISIONS = "INFERENCE_PRECISION_HINT", {torch.float32: "f32", torch.bfloat16: "bf16"}
+TOLERATED = {
+    torch.float32: 1e-3,
+    torch.bfloat16: 0.03,
+}  # differences from torch in float32; usual are 1e-6, 5e-3
+
+
+class Graph:
+    """Calls of `module`: float32, bfloat16 and int64 tensors in, float32 ones out. Any thread may call.
+
+    Args:
+        module: of tensors alone, in eval mode.
+        examples: of each input; other calls may differ in sizes, not in the number of dimensions.
+        dtype: to compute in.
+        threads: to compute with.
+    """
+
+    def __init__(
+        self, module: nn.Module, examples: Sequence[Tensor], dtype: torch.dtype, threads: int
+    ) -> None:
+        self._module, self._dtype = module, dtype
+        self._source, self._model = _converted(module, tuple(examples))
+        # One stream, on whatever core is free: others have work to do as well.
+        self._options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._lock = threading.Lock()
+        self._compiled: dict[tuple[torch.Size, ...], _Compiled] = {}
+
+    def __call__(self, *inputs: Tensor) -> list[Tensor]:
+        with self._lock:
+            return self._for(inputs)(inputs)
+
+    def prepare(self, inputs: Sequence[Tensor]) -> None:
+        """Compile for such inputs now, and not when they come."""
+        with self._lock:
+            self._for(inputs)
+
+    def _for(self, inputs: Sequence[Tensor]) -> _Compiled:
+        shapes = tuple(x.shape for x in inputs)
+        if shapes not in self._compiled:
+            self._model.reshape(dict(zip(self._model.inputs, map(list, shapes), strict=True)))
+            self._compiled[shapes] = self._checked(inputs)
+        return self._compiled[shapes]
+
+    def _checked(self, inputs: Sequence[Tensor]) -> _Compiled:
+        """In the precision asked for, or else in float32.
+
+        Raises:
+            RuntimeError: there it is wrong as well.
+        """
+        with torch.no_grad():
+            wanted = self._module(*inputs)
+        wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+        for dtype in dict.fromkeys((self._dtype, torch.float32)):
+            compiled = _Compiled(_core(), self._model, self._options | {PRECISION: PRECISIONS[dtype]})
+            off = max(map(_difference, compiled(inputs), wanted))
+            if off < TOLERATED[dtype]:
+                return compiled
+            log.info(
+                "%s in %s is off by %.2g on %s",
+                type(self._module).__name__,
+                dtype,
+                off,
+                [tuple(x.shape) for x in inputs],
+            )
+        raise RuntimeError(f"OpenVINO computes {type(self._module).__name__} wrongly on this machine")
+
+
+class _Compiled:
+    """For one shape of each input."""
+
+    def __init__(self, core: openvino.Core, model: openvino.Model, options: dict[str, object]) -> None:
+        compiled = core.compile_model(model, "CPU", options)
+        self._request = compiled.create_infer_request()
+        self._shapes = [tuple(out.shape) for out in compiled.outputs]
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        outputs = [torch.empty(shape) for shape in self._shapes]
+        given = [x.contiguous() for x in inputs]
+        for index, tensor in enumerate(given):
+            self._request.set_input_tensor(index, _shared(tensor))
+        for index, tensor in enumerate(outputs):
+            self._request.set_output_tensor(index, _shared(tensor))
+        self._request.infer()
+        return outputs
+
+
+def _difference(got: Tensor, wanted: Tensor) -> float:
+    """Of two tensors, in lengths of the second."""
+    return float((got - wanted).norm() / wanted.norm().clamp(min=1e-6))
+
+
+def _shared(tensor: Tensor) -> openvino.Tensor:
+    import openvino
+
+    if tensor.dtype == torch.bfloat16:  # which numpy does not know
+        bits = tensor.view(torch.int16).numpy()
+        return openvino.Tensor(bits, openvino.Shape(tensor.shape), openvino.Type.bf16)
+    return openvino.Tensor(tensor.numpy(), shared_memory=True)
+
+
+@lru_cache(maxsize=1)
+def _core() -> openvino.Core:
+    import openvino
+
+    return openvino.Core()
+
+
+def _converted(module: nn.Module, examples: tuple[Tensor, ...]) -> tuple[Any, Any]:
+    """What the constants belong to, and the model.
+
+    By the frontend itself: `openvino.convert_model` does the same and reports it to Google Analytics.
+    """
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is traced: sizes that it takes for constants
+        traced = torch.jit.trace(module, examples, check_trace=False)  # type: ignore[no-untyped-call]
+        source = TorchScriptPythonDecoder(traced, example_input=examples)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        return source, frontend.convert(frontend.load(source))
