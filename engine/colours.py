@@ -30,15 +30,17 @@ def evenly_lit(pictures: Tensor) -> Tensor:
 
 
 def blend(pictures: Tensor, levels: int) -> Tensor:
-    """How much of each pixel of [B, 3, H, W] has which colour: float32 [B, H * W, levels ** 3], sums of 1.
+    """How much of each pixel of [B, 3, H, W] has which colour: float32 [B, levels ** 3, H * W], sums of 1.
 
     A pixel between two levels is a part of both, so that a little more light is a little another colour;
     of `bins` it may be quite another.
     """
     place = ((pictures.flatten(2) - LOW) / (HIGH - LOW) * levels - 0.5).clamp(0, levels - 1)
-    near = (1 - (place[..., None] - torch.arange(levels, device=place.device)).abs()).clamp(min=0)
-    red, green, blue = near.unbind(1)  # [B, H * W, levels]
-    return (red[..., None, None] * green[..., None, :, None] * blue[..., None, None, :]).flatten(2)
+    level = torch.arange(levels, device=place.device)[:, None]
+    near = (1 - (place[:, :, None] - level).abs()).clamp(min=0)
+    red, green, blue = near.unbind(1)  # [B, levels, H * W]
+    both = (red[:, :, None] * green[:, None]).flatten(1, 2)
+    return (both[:, :, None] * blue[:, None]).flatten(1, 2)
 
 
 def likeness(a: Tensor, b: Tensor) -> Tensor:

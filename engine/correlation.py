@@ -94,11 +94,11 @@ def edges(images: Tensor) -> Tensor:
     grey = images.mean(dim=1, keepdim=True)
     dx = F.pad(grey[..., 2:] - grey[..., :-2], (1, 1, 0, 0))
     dy = F.pad(grey[..., 2:, :] - grey[..., :-2, :], (0, 0, 1, 1))
-    strength = torch.hypot(dx, dy).clamp(min=1e-6)
+    strength = (dx * dx + dy * dy).sqrt_().clamp_(min=1e-6)
     angles = torch.arange(DIRECTIONS // 2, device=images.device) * (2 * math.pi / DIRECTIONS)
     along = dx * angles.cos().view(1, -1, 1, 1) + dy * angles.sin().view(1, -1, 1, 1)
     # strength * max(cos, 0)^4 for each direction; the opposite one has the same cosine, negative
-    along = torch.cat((along, -along), dim=1).clamp(min=0).square().square() / strength**3
+    along = torch.cat((along, -along), dim=1).relu_().square_().square_().div_(strength**3)
     cells = halved(along)
     norm = F.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1).sqrt() + 0.1
     colours = halved(images) * COLOUR
@@ -246,7 +246,7 @@ def _colours(seen: Tensor, masks: Tensor) -> Tensor:
     """How much of each mask [n, 1, h, w] of a picture has which colour: [n, LEVELS ** 3], sums of 1 or 0."""
     (colour,) = blend(evenly_lit(seen[:, -3:].float() / COLOUR), LEVELS)
     weight = F.interpolate(masks, seen.shape[-2:], mode="area").flatten(1)
-    counted: Tensor = weight @ colour
+    counted: Tensor = weight @ colour.T
     return counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 

@@ -22,19 +22,19 @@ def lit(shown: Tensor, gain: float) -> Tensor:
 
 
 def counted(shown: Tensor) -> Tensor:
-    return blend(shown, LEVELS)[0].mean(dim=0)
+    return blend(shown, LEVELS)[0].mean(dim=1)
 
 
 def test_every_pixel_counts_once() -> None:
     of_each = blend(torch.cat((picture(), picture(1) * 3)), LEVELS)
-    assert of_each.shape == (2, 256, LEVELS**3)
-    torch.testing.assert_close(of_each.sum(dim=2), torch.ones(2, 256))
+    assert of_each.shape == (2, LEVELS**3, 256)
+    torch.testing.assert_close(of_each.sum(dim=1), torch.ones(2, 256))
 
 
 def test_the_middle_of_a_level_is_of_that_colour_alone() -> None:
     width = (HIGH - LOW) / LEVELS
     middle = LOW + width * (torch.tensor([0.5, 1.5, 3.5]).view(1, 3, 1, 1))
-    found = blend(middle, LEVELS)[0, 0]
+    found = blend(middle, LEVELS)[0, :, 0]
     assert int(found.argmax()) == bins(middle, LEVELS).item() == 1 * LEVELS + 3
     assert float(found.max()) == pytest.approx(1, abs=1e-5)
 
