@@ -21,7 +21,7 @@ from engine.features import Clicks
 from engine.parts import Masks, Read, no_clicks, pointer_places
 from engine.pico import ResidualTrunk
 
-BATCHES = (4, 2, 1)  # of lanes, compiled each; more at once take no less time for one
+BATCHES = (4, 1)  # of lanes, compiled each, in 50 MiB; two together take no less time than one by one
 # Tokens of such prompts: their points, and one for that there are no more.
 CLICKED, BOXED, CORRECTED = 2, 3, 4
 MORE = 3  # prompted frames in steps of which what is read is filled up, beyond the first
@@ -79,7 +79,8 @@ class CompiledParts:
         given = torch.full((1,), float(prior is not None))
         drawn = self._no_prior.expand(len(sparse), -1, -1, -1) if prior is None else prior
         source = source.expand(len(sparse), -1, -1, -1)
-        parts = _parts([source, sparse, drawn, given, *high], frames=high[0])
+        together = len(high[0]) == 1 and sparse.shape[1] == BOXED
+        parts = _parts([source, sparse, drawn, given, *high], together)
         masks, quality, tokens, score = _joined(self._decoder(*part) for part in parts)
         decoder = self._net.sam_mask_decoder
         if several:
@@ -92,7 +93,7 @@ class CompiledParts:
     def write(self, tops: Tensor, lanes: list[int], logits: Tensor, score: Tensor, prompted: bool) -> Tensor:
         hard = torch.full((1,), float(prompted and self._net.binarize_mask_from_pts_for_mem_enc))
         each = _of_lanes(tops, lanes)
-        parts = _parts([each, logits, score], frames=each)
+        parts = _parts([each, logits, score], together=len(each) == 1)
         (kept,) = _joined(self._writer(*part, hard) for part in parts)
         return kept
 
@@ -105,7 +106,7 @@ class CompiledParts:
         codes = pointer_places(self._net, distances.flatten()).view(*distances.shape, -1)
         ignored = self._ignored(*there, more)
         each = _of_lanes(tops, lanes)
-        parts = _parts([each, kept, ages, points, codes], frames=each)
+        parts = _parts([each, kept, ages, points, codes], together=len(each) == 1)
         (read,) = _joined(self._reader(*part, ignored) for part in parts)
         return read
 
@@ -177,14 +178,14 @@ def _joined(parts: Iterable[list[Tensor]]) -> list[Tensor]:
     return [each[0] if len(each) == 1 else torch.cat(each) for each in zip(*parts, strict=True)]
 
 
-def _parts(batches: Sequence[Tensor], frames: Tensor) -> Iterator[list[Tensor]]:
-    """Batches of lanes, or of one for all lanes, in parts of `BATCHES`.
+def _parts(batches: Sequence[Tensor], together: bool) -> Iterator[list[Tensor]]:
+    """Batches of lanes, or of one for all lanes, in parts of `BATCHES`, or one by one.
 
     Args:
-        frames: that of the batches which tells whether all lanes are on one frame; else they come one by one.
+        together: lanes are on one frame, and such batches of them are compiled beforehand.
     """
     first, count = 0, max(map(len, batches))
     while first < count:
-        size = 1 if len(frames) > 1 else next(size for size in BATCHES if size <= count - first)
+        size = next(size for size in BATCHES if size <= count - first) if together else 1
         yield [batch if len(batch) == 1 else batch[first : first + size] for batch in batches]
         first += size
