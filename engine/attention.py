@@ -74,13 +74,13 @@ def _attention(attention: RoPEAttention, q: Tensor, k: Tensor, v: Tensor, unplac
     heads, cells = attention.num_heads, q.shape[1]
     q, k, v = attention.q_proj(q), attention.k_proj(k), attention.v_proj(v)
     turns = turns_of(attention, cells, q.device)
-    q, k = rotated(q, turns, heads, cells), rotated(k, turns, heads, k.shape[1] - unplaced)
+    q, k = _rotated(q, turns, heads, cells), _rotated(k, turns, heads, k.shape[1] - unplaced)
     q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))
     out: Tensor = attention.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
     return out
 
 
-def rotated(x: Tensor, turns: Tensor, heads: int, count: int) -> Tensor:
+def _rotated(x: Tensor, turns: Tensor, heads: int, count: int) -> Tensor:
     """The first `count` of projected tokens [B, M, D] turned by `turns` [N, D / heads / 2], over and over.
 
     In place where it is float32 already.

@@ -10,6 +10,7 @@ Knows tensors; knows no network.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Sequence
@@ -117,8 +118,7 @@ def _difference(got: Tensor, wanted: Tensor) -> float:
 
 
 def _shared(tensor: Tensor) -> openvino.Tensor:
-    import openvino
-
+    openvino = _silent()
     if tensor.dtype == torch.bfloat16:  # which numpy does not know
         bits = tensor.view(torch.int16).numpy()
         return openvino.Tensor(bits, openvino.Shape(tensor.shape), openvino.Type.bf16)
@@ -126,17 +126,25 @@ def _shared(tensor: Tensor) -> openvino.Tensor:
 
 
 @lru_cache(maxsize=1)
-def _core() -> openvino.Core:
+def _silent() -> Any:
+    """OpenVINO, which would tell Google Analytics that it was imported, and fork a process to do so.
+
+    It does without where what it tells it with is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    return openvino.Core()
+    return openvino
+
+
+@lru_cache(maxsize=1)
+def _core() -> openvino.Core:
+    return _silent().Core()
 
 
 def _converted(module: nn.Module, examples: tuple[Tensor, ...]) -> tuple[Any, Any]:
-    """What the constants belong to, and the model.
-
-    By the frontend itself: `openvino.convert_model` does the same and reports it to Google Analytics.
-    """
+    """What the constants belong to, and the model."""
+    _silent()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
