@@ -22,7 +22,8 @@ from engine.parts import Masks, Read, no_clicks, pointer_places
 from engine.pico import ResidualTrunk
 
 BATCHES = (4, 1)  # of lanes, compiled each, in 50 MiB; two together take no less time than one by one
-# Tokens of such prompts: their points, and one for that there are no more.
+# Tokens of such prompts: their points, and one for that there are no more. A lane that is not prompted has
+# as many as one that is clicked.
 CLICKED, BOXED, CORRECTED = 2, 3, 4
 MORE = 3  # prompted frames in steps of which what is read is filled up, beyond the first
 
@@ -53,10 +54,10 @@ class CompiledParts:
         self._writer = Graph(Writer(net), examples.written(1), dtype, threads)
         self._reader = Graph(Reader(net), examples.read(1, 0), dtype, threads)
         self._encoder.prepare(examples.encoded())
-        for tokens in (CLICKED, CORRECTED):
-            self._decoder.prepare(examples.decoded(1, tokens))
+        self._decoder.prepare(examples.decoded(1, CORRECTED))
         for batch in BATCHES:
-            self._decoder.prepare(examples.decoded(batch, BOXED))
+            for tokens in (CLICKED, BOXED):
+                self._decoder.prepare(examples.decoded(batch, tokens))
             self._writer.prepare(examples.written(batch))
             for more in (0, MORE):
                 self._reader.prepare(examples.read(batch, more))
@@ -79,7 +80,7 @@ class CompiledParts:
         given = torch.full((1,), float(prior is not None))
         drawn = self._no_prior.expand(len(sparse), -1, -1, -1) if prior is None else prior
         source = source.expand(len(sparse), -1, -1, -1)
-        together = len(high[0]) == 1 and sparse.shape[1] == BOXED
+        together = len(high[0]) == 1 and sparse.shape[1] in (CLICKED, BOXED)
         parts = _parts([source, sparse, drawn, given, *high], together)
         masks, quality, tokens, score = _joined(self._decoder(*part) for part in parts)
         decoder = self._net.sam_mask_decoder
