@@ -25,7 +25,7 @@ def enlarged(logits: Tensor, height: int, width: int) -> NDArray[np.bool_]:
     """
     masks = np.zeros((len(logits), height, width), np.bool_)
     cells = (logits.shape[-2], logits.shape[-1])
-    rows, columns = (_weights(c, n, logits.device) for c, n in zip(cells, (height, width), strict=True))
+    rows, columns = (weights(c, n, logits.device) for c, n in zip(cells, (height, width), strict=True))
     positive = (logits[:, 0] > 0).cpu().numpy()
     for mask, there, values in zip(masks, positive, logits[:, 0], strict=True):
         if not there.any():
@@ -38,7 +38,7 @@ def enlarged(logits: Tensor, height: int, width: int) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=32)
-def _weights(cells: int, pixels: int, device: torch.device) -> Tensor:
+def weights(cells: int, pixels: int, device: torch.device) -> Tensor:
     """[pixels, cells]: how much of each cell is in each pixel, by `torch.nn.functional.interpolate`."""
     with torch.inference_mode():
         unit = torch.eye(cells, device=device)[None]

@@ -91,3 +91,8 @@ def distinct(maps: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
     lanes = [order.setdefault(id(m), len(order)) for m in maps]
     different = list({id(m): m for m in maps}.values())
     return (different[0] if len(different) == 1 else torch.cat(different)), lanes
+
+
+def of_lanes(maps: Tensor, lanes: list[int]) -> Tensor:
+    """`distinct` maps again, one for each lane; [1, ...] stays one that serves all."""
+    return maps if len(maps) == 1 else maps[lanes]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -97,7 +97,7 @@ class Model:
         image_size: side in pixels of the square picture it takes.
         dtype: bfloat16 runs the net under autocast, float32 plainly.
         why: one sentence: which model runs and why, for the log and the page.
-        compiled: its costly parts are, and take care of `dtype` themselves.
+        compiled: its costly parts where they are, which take care of `dtype` themselves.
     """
 
     net: SAM2Base
@@ -106,7 +106,7 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     why: str
-    compiled: bool = False
+    compiled: CompiledParts | None = None
 
     @property
     def name(self) -> str:
@@ -121,7 +121,7 @@ class Model:
     @cached_property
     def parts(self) -> Parts:
         """The network's costly parts."""
-        return CompiledParts(self.net, self.dtype) if self.compiled else StockParts(self.net)
+        return StockParts(self.net) if self.compiled is None else self.compiled
 
     @cached_property
     def pixels(self) -> PixelReader:
@@ -135,7 +135,7 @@ class Model:
         Those have threads of their own, and what is left to torch is too small to be shared among several.
         """
         before = torch.get_num_threads()
-        torch.set_num_threads(1 if self.compiled else before)
+        torch.set_num_threads(before if self.compiled is None else 1)
         try:
             with torch.inference_mode():
                 yield
@@ -144,7 +144,7 @@ class Model:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision to run the net in, as a context."""
-        if self.dtype == torch.float32 or self.compiled:
+        if self.dtype == torch.float32 or self.compiled is not None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
@@ -183,17 +183,20 @@ def load_model(
     nets.check(net, preset.name)
     weights.load(net, path)
     chosen = dtype or precision(where)
-    compiled = nets.ready(net, where, chosen)
     why = f"{why} It runs at {net.image_size} pixels in {str(chosen).removeprefix('torch.')} on {where}."
-    model = Model(net, preset, net.image_size, where, chosen, why, compiled)
-    try:
-        _ = model.stages  # compiled now, and not with the first picture
-    except RuntimeError as error:
-        if not compiled:
-            raise
-        why += f" Not compiled, and so slower and in float32: {error}."
-        return replace(model, dtype=torch.float32, why=why, compiled=False)
-    return model
+    return made_of(net, preset, where, chosen, why)
+
+
+def made_of(net: SAM2Base, preset: Preset, device: torch.device, dtype: torch.dtype, why: str) -> Model:
+    """A model of a network that has its weights, made ready in place, and compiled where that can be."""
+    compiled = None
+    if nets.ready(net, device, dtype):
+        try:
+            with torch.inference_mode():
+                compiled = CompiledParts(net, dtype)
+        except RuntimeError as error:
+            dtype, why = torch.float32, f"{why} Not compiled, and so slower and in float32: {error}."
+    return Model(net, preset, net.image_size, device, dtype, why, compiled)
 
 
 def _choose(name: str, device: torch.device) -> tuple[Preset, str]:

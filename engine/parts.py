@@ -90,8 +90,7 @@ class StockParts:
         )
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        levels: list[Tensor] = self._net.forward_image(images)["backbone_fpn"]
-        return levels[-self._net.num_feature_levels :]
+        return levels_of(self._net, images)
 
     def masks(
         self,
@@ -149,6 +148,12 @@ class StockParts:
         return attend(
             net.memory_attention, tokens_of(tops), lanes, self._image_place, memory, place, unplaced
         )
+
+
+def levels_of(net: SAM2Base, images: Tensor) -> list[Tensor]:
+    """`Parts.levels`, in the network's own modules."""
+    levels: list[Tensor] = net.forward_image(images)["backbone_fpn"]
+    return levels[-net.num_feature_levels :]
 
 
 def no_clicks(batch: int, device: torch.device) -> Clicks:

@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.choice import likeliest
 from engine.correlation import edges
 from engine.dense import dense_boxes
-from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, pictures_of
+from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes, pictures_of
 from engine.holes import fill_holes
 from engine.memory import Memory
 from engine.parts import Masks
@@ -270,4 +270,4 @@ def _high(features: Sequence[Features]) -> list[Tensor] | None:
     """High-resolution maps of all lanes; [1, ...] where one frame serves all, for they are only added."""
     levels = zip(*(f.high for f in features), strict=True)
     batches = [distinct(maps) for maps in levels]
-    return [maps if maps.shape[0] == 1 else maps[lanes] for maps, lanes in batches] or None
+    return [of_lanes(maps, lanes) for maps, lanes in batches] or None

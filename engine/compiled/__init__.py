@@ -17,7 +17,7 @@ from torch import Tensor
 from engine import machine
 from engine.compiled.graph import Graph
 from engine.compiled.modules import Decoder, Encoder, Reader, Writer, readable
-from engine.features import Clicks
+from engine.features import Clicks, of_lanes
 from engine.parts import Masks, Read, no_clicks, pointer_places
 from engine.pico import ResidualTrunk
 
@@ -93,7 +93,7 @@ class CompiledParts:
 
     def write(self, tops: Tensor, lanes: list[int], logits: Tensor, score: Tensor, prompted: bool) -> Tensor:
         hard = torch.full((1,), float(prompted and self._net.binarize_mask_from_pts_for_mem_enc))
-        each = _of_lanes(tops, lanes)
+        each = of_lanes(tops, lanes)
         parts = _parts([each, logits, score], together=len(each) == 1)
         (kept,) = _joined(self._writer(*part, hard) for part in parts)
         return kept
@@ -106,7 +106,7 @@ class CompiledParts:
         points, distances = _filled(pointers, self._pointers + more)
         codes = pointer_places(self._net, distances.flatten()).view(*distances.shape, -1)
         ignored = self._ignored(*there, more)
-        each = _of_lanes(tops, lanes)
+        each = of_lanes(tops, lanes)
         parts = _parts([each, kept, ages, points, codes], together=len(each) == 1)
         (read,) = _joined(self._reader(*part, ignored) for part in parts)
         return read
@@ -159,11 +159,6 @@ class _Examples:
 
     def _some(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self._chance)
-
-
-def _of_lanes(maps: Tensor, lanes: list[int]) -> Tensor:
-    """Of each lane, or one for all."""
-    return maps if len(maps) == 1 else maps[lanes]
 
 
 def _filled(reads: Sequence[Read], count: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from engine.compiled.rotary import Rotary, halves_apart
-from engine.parts import age_places, places, tokens_of
+from engine.enlarged import weights
+from engine.parts import age_places, levels_of, places, tokens_of
 
 
 class Encoder(nn.Module):
@@ -19,8 +20,7 @@ class Encoder(nn.Module):
         self.net = net
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        levels: list[Tensor] = self.net.forward_image(images)["backbone_fpn"]
-        return tuple(levels[-self.net.num_feature_levels :])
+        return tuple(levels_of(self.net, images))
 
 
 class Decoder(nn.Module):
@@ -55,8 +55,7 @@ class Writer(nn.Module):
         (layer,) = net.memory_attention.layers
         self.encoder, cross = net.memory_encoder, layer.cross_attn_image
         # Bilinear enlarging as a product: OpenVINO's interpolation took as long as all else.
-        unit = torch.eye(4 * net.sam_image_embedding_size)[None]
-        self.enlarge = F.interpolate(unit, net.image_size, mode="linear", align_corners=False)[0].T
+        self.enlarge = weights(4 * net.sam_image_embedding_size, net.image_size, torch.device("cpu"))
         self.scale, self.bias = net.sigmoid_scale_for_mem_enc, net.sigmoid_bias_for_mem_enc
         self.nothing = net.no_obj_embed_spatial[..., None, None]
         self.place = places(net)[1]

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 
 from engine import nets
-from engine.models import DTYPES, MODELS, Model, load_model
+from engine.models import DTYPES, MODELS, Model, load_model, made_of
 from engine.types import EngineError
 
 RANDOM_SEED = 7
@@ -45,5 +45,4 @@ def _random(name: str, device: str, image_size: int, dtype: torch.dtype | None) 
     with torch.random.fork_rng():
         torch.manual_seed(RANDOM_SEED)
         net = nets.from_config(preset.config, image_size)
-    compiled = nets.ready(net, where, precision)
-    return Model(net, preset, net.image_size, where, precision, "random weights", compiled)
+    return made_of(net, preset, where, precision, "random weights")

@@ -17,8 +17,7 @@ from typing import Any
 
 import torch
 
-from engine import nets
-from engine.models import MODELS, Model, load_model, precision
+from engine.models import MODELS, Model, load_model, made_of, precision
 from engine.pico import PicoConfig, build_pico, resize
 from engine.training import heldout
 from engine.training.annotations import HELD_OUT, Annotated, load_annotations
@@ -89,9 +88,8 @@ def open_model(arguments: argparse.Namespace) -> Model:
         resize(net, arguments.image_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or precision(device)
-    compiled = nets.ready(net, device, dtype)
     why = f"{arguments.weights} at step {state['step']}, {net.image_size} pixels, {dtype} on {device}."
-    return Model(net, MODELS["pico"], net.image_size, device, dtype, why, compiled)
+    return made_of(net, MODELS["pico"], device, dtype, why)
 
 
 def _real(arguments: argparse.Namespace, model: Model) -> dict[str, Any]:
