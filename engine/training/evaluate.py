@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,11 +137,11 @@ def _alarms(scores: Sequence[ObjectScore]) -> float:
 
 
 def _synthetic(arguments: argparse.Namespace, model: Model) -> dict[str, Any]:
-    print(f"\n{'':30} {'J':>6} {'first':>6} {'absent':>7} {'objects':>8}")
+    print(f"\n{'':30} {'J':>6} {'clear':>6} {'first':>6} {'absent':>7} {'objects':>8}")
     numbers = {}
     for name, s in score_made(model, _material(arguments.data), arguments.count):
-        print(f"{name:30} {s.j:6.3f} {s.first:6.3f} {s.absent:7.2f} {s.objects:8}", flush=True)
-        numbers[name] = {"j": s.j, "first": s.first, "absent": s.absent, "objects": s.objects}
+        print(f"{name:30} {s.j:6.3f} {s.clear:6.3f} {s.first:6.3f} {s.absent:7.2f} {s.objects:8}", flush=True)
+        numbers[name] = asdict(s)
     return numbers
 
 

@@ -6,7 +6,7 @@ Clips are made one at a time, so a long run needs no more memory than a short on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,6 +21,7 @@ from engine.training.material import Material
 from engine.training.scenes import SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.textures import sample_textures
+from engine.training.unroll import LEAST_SHOWN
 from engine.types import Box, Frame, Point, Points, Prompt
 
 First = Literal["click", "box"]
@@ -34,18 +35,27 @@ HIDDEN, SLIDE = slice(20, 35), 4  # fully hidden frames of the occlusion clips; 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """`images` uint8 [T, S, S, 3]; `masks` bool [T, S, S] by object; J counts from frame `scored` on."""
+    """`images` uint8 [T, S, S, 3]; `masks` bool [T, S, S] by object; J counts from frame `scored` on.
+
+    `covered` are those objects that stand behind something when they are prompted, with more than half of
+    themselves: the prompt may as well mean what is in front.
+    """
 
     images: NDArray[np.uint8]
     masks: Mapping[int, Bool]
     scored: int = 1
+    covered: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`j` is the mean over objects; `absent` the share of unseen frames called so, NaN without any."""
+    """`j` is the mean over objects, `clear` over those not `Clip.covered`, NaN without any.
+
+    `absent` is the share of unseen frames called so, NaN without any.
+    """
 
     j: float
+    clear: float
     first: float
     absent: float
     objects: int
@@ -68,7 +78,8 @@ def clips(material: Material, count: int, seed: int, config: SceneConfig = SCENE
         }
         if masks:
             made += 1
-            yield Clip(images, masks)
+            covered = frozenset(i for i in masks if batch.shown[0, 0, i - 1] < LEAST_SHOWN)
+            yield Clip(images, masks, covered=covered)
 
 
 def occlusions(material: Material, count: int, seed: int, config: SceneConfig = SCENES) -> Iterator[Clip]:
@@ -116,6 +127,7 @@ def score(model: Model, made: Iterator[Clip], first: First, memory: bool = True)
             one click at the innermost point of the mask before.
     """
     per_object: list[float] = []
+    clear: list[float] = []
     firsts: list[float] = []
     absent: list[bool] = []
     for clip in made:
@@ -127,12 +139,16 @@ def score(model: Model, made: Iterator[Clip], first: First, memory: bool = True)
             if later:
                 per_object.append(float(np.mean(later)))
                 firsts.append(overlaps[0])
+                clear += [] if number in clip.covered else per_object[-1:]
             gone = ~truth.any((1, 2))
             absent += [not said[number][t].any() for t in np.flatnonzero(gone)]
     if not per_object:
         raise ValueError("expected clips with objects that stay in the picture, got none")
-    share = float(np.mean(absent)) if absent else float("nan")
-    return Score(float(np.mean(per_object)), float(np.mean(firsts)), share, len(per_object))
+    return Score(_mean(per_object), _mean(clear), _mean(firsts), _mean(absent), len(per_object))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def follow(model: Model, clip: Clip, first: First) -> dict[int, Bool]:

@@ -15,10 +15,9 @@ from engine import windows
 from engine.redrawer import Redrawer, Redrawn
 from engine.training.losses import Losses, mask_iou, mean
 from engine.training.scenes import Clips
-from engine.training.unroll import Outcome, clicked, normalise
+from engine.training.unroll import Outcome, clicked, normalise, promptable
 
 NEAR = 0.5  # IoU with the thing from which on a mask is to become it, though another is better
-LEAST = 0.0008  # share of the picture that a thing must have to teach
 TINT = 0.2  # spread of the gain and offset by which the colours of a picture are changed
 JUDGED = 0.3  # weight of the quality in the loss
 
@@ -33,7 +32,7 @@ def redraw(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     truth = clips.masks[:, 0].flatten(0, 1)  # [N, S, S]
     several, size = masks.shape[1], masks.shape[-1]
     area = truth.float().mean(dim=(1, 2))
-    offered = (masks > 0).flatten(2).any(dim=2) & (area > LEAST)[:, None]  # [N, M]
+    offered = (masks > 0).flatten(2).any(dim=2) & promptable(clips)[:, 0].flatten()[:, None]  # [N, M]
     before = mask_iou(masks > 0, F.avg_pool2d(truth[:, None].float(), truth.shape[-1] // size) > 0.5)
     best = F.one_hot(before.argmax(dim=1), several).bool()
     meant = offered & (best | (before > NEAR))

@@ -24,10 +24,18 @@ LAYERS = 2 * OBJECTS + OTHERS
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """A batch of clips: `images` float [B, T, 3, S, S] in 0..1, `masks` bool [B, T, O, S, S]."""
+    """A batch of clips.
+
+    Attributes:
+        images: float [B, T, 3, S, S] in 0..1.
+        masks: bool [B, T, O, S, S], what is to be seen of each object.
+        shown: float [B, T, O], which share that is of what there would be with nothing in front; 1 where
+            nothing of it is in the picture.
+    """
 
     images: Tensor
     masks: Tensor
+    shown: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ def make_clips(
     rows = torch.arange(batch)[:, None]
     sprites, ids, poses = sprites[rows.to(device), order.to(device)], ids[rows, order], poses[rows, order]
     image, owner, marked = _backgrounds(material, batch, config, g)
+    whole = torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
     sprites[:, :, 3] *= ~((ids == 1) & marked[:, None])[..., None, None].to(device)
     shadow = (torch.rand(batch, 1, 1, 1, generator=g) < 0.4).repeat_interleave(frames, 0) * 0.35
     for layer in range(LAYERS):
@@ -74,10 +83,14 @@ def make_clips(
         image = image * (1 - shadow.to(device) * _soft_shadow(alpha))
         image = image + alpha * (rgba[:, :3] - image)
         number = ids[:, layer, None].expand(-1, frames).flatten()[:, None, None].to(device, torch.int8)
-        owner = torch.where(alpha[:, 0] > 0.5, number, owner)
+        solid = alpha[:, 0] > 0.5
+        owner = torch.where(solid, number, owner)
+        whole |= torch.stack([solid & (number == k) for k in range(1, OBJECTS + 1)], dim=1)
     image = _camera(torch.unflatten(image, 0, (batch, frames)), config.pace, g)
     masks = torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
-    return Clips(image, torch.unflatten(masks, 0, (batch, frames)))
+    seen, there = (m.flatten(2).sum(dim=2) for m in (masks, whole))
+    shown = torch.where(there > 0, seen / there.clamp(min=1), 1.0)
+    return Clips(image, *(torch.unflatten(x, 0, (batch, frames)) for x in (masks, shown)))
 
 
 def _cast(wardrobe: Wardrobe, batch: int, config: SceneConfig, apart: Tensor, g: torch.Generator) -> Tensor:

@@ -23,7 +23,10 @@ from engine.training.scenes import Clips
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+LEAST_AREA = 0.0008  # share of the picture that an object must have to be prompted, and
+LEAST_SHOWN = 0.5  # of itself: a click or box on the rest of it means what is in front
 FILTER_NOISE = 0.1  # of the sides of a filter's box, in its sides
+FILTER_RATE = 0.15  # at which its size follows the thing's, in a frame of training: it knows no outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,12 @@ def normalise(images: Tensor) -> Tensor:
 def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> Outcome:
     batch, frames, objects = clips.masks.shape[:3]
     features = _encode(net, clips.images)
-    weight = (clips.masks[:, 0].flatten(2).sum(2) > 0.0008 * net.image_size**2).flatten().float()
+    clear = promptable(clips)
+    weight = clear[:, 0].flatten().float()
     output = _empty()
     losses: list[Losses] = []
     ious: list[float] = []
-    boxes = prompts.corners(clips.masks[:, 0].flatten(0, 1))
+    boxes = centred(clips.masks[:, 0].flatten(0, 1))
     with Tap(net)() as tap:
         for t in range(frames):
             truth = clips.masks[:, t].flatten(0, 1)
@@ -105,15 +109,15 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
             if t == 0:
                 results = frame.prompted(lesson, g)
             else:
-                boxes = torch.where(truth.any(2).any(1)[:, None], prompts.corners(truth), boxes)
+                boxes = filtered(boxes, truth)
                 pointed = float(torch.rand((), generator=g)) < lesson.pointed
-                results = frame.tracked(lesson.correct_at == t, boxes if pointed else None, g)
+                results = frame.tracked(lesson.correct_at == t, _corners(boxes) if pointed else None, g)
             losses += [frame_losses(d, truth, weight, lesson.balance) for d in results]
             final = F.interpolate(frame.logits, truth.shape[-2:], mode="bilinear", align_corners=False)
             ious.append(mean_iou(final[:, 0] > 0, truth, weight))
         total = _average(losses)
         if lesson.anew:
-            total = total.mixed(_anew(net, tap, features, clips.masks, lesson, g), lesson.anew)
+            total = total.mixed(_anew(net, tap, features, clips.masks, clear, lesson, g), lesson.anew)
     return Outcome(total, ious[0], sum(ious[1:]) / max(1, frames - 1))
 
 
@@ -133,14 +137,48 @@ def clicked(net: SAM2Base, clips: Clips, g: torch.Generator) -> tuple[Tensor, Te
     return masks, (points + 0.5) / net.image_size
 
 
+def centred(masks: Tensor) -> Tensor:
+    """Boxes [N, 2, 2] around masks, centres and sizes in pixels."""
+    low, high = prompts.corners(masks).view(-1, 2, 2).unbind(dim=1)
+    return torch.stack(((low + high) / 2, high - low), dim=1)
+
+
+def filtered(boxes: Tensor, truth: Tensor) -> Tensor:
+    """Boxes [N, 2, 2] of `centred` as a correlation filter moves them to where things are now.
+
+    What turns, bends or is half hidden has another box, and the filter goes on with the one it had; of what
+    is not there it keeps the place.
+    """
+    now = centred(truth)
+    moved = torch.stack((now[:, 0], torch.lerp(boxes[:, 1], now[:, 1], FILTER_RATE)), dim=1)
+    return torch.where(truth.flatten(1).any(dim=1)[:, None, None], moved, boxes)
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    """[N, 4] of boxes [N, 2, 2] of `centred`."""
+    centre, half = boxes[:, 0], boxes[:, 1] / 2
+    return torch.cat((centre - half, centre + half), dim=1)
+
+
 def _empty() -> dict[str, dict[int, Any]]:
     return {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
 
 
+def promptable(clips: Clips) -> Tensor:
+    """bool [B, T, O], objects that a prompt can mean on a frame."""
+    return (clips.masks.float().mean(dim=(3, 4)) > LEAST_AREA) & (clips.shown > LEAST_SHOWN)
+
+
 def _anew(
-    net: SAM2Base, tap: Tap, features: _Features, masks: Tensor, lesson: Lesson, g: torch.Generator
+    net: SAM2Base,
+    tap: Tap,
+    features: _Features,
+    masks: Tensor,
+    clear: Tensor,
+    lesson: Lesson,
+    g: torch.Generator,
 ) -> Losses:
-    """Losses of all frames at once, each prompted as a first frame is.
+    """Losses of all frames at once, each prompted as a first frame is, but for objects not `clear` there.
 
     The pictures are encoded already and the decoder is far from busy with the few objects of one frame, so
     that what a prompt means is taught many times over for little.
@@ -150,8 +188,7 @@ def _anew(
     step = _Step(net, tap, features.lanes(masks.shape[2]), truth)
     first = "box" if float(torch.rand((), generator=g)) < 0.4 else "click"
     (decoded,) = step.prompted(Lesson(first), g)
-    weight = (truth.flatten(1).sum(1) > 0.0008 * net.image_size**2).float()
-    return frame_losses(decoded, truth, weight, lesson.balance)
+    return frame_losses(decoded, truth, clear.flatten().float(), lesson.balance)
 
 
 def _average(losses: list[Losses]) -> Losses:

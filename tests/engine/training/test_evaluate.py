@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,9 @@ def test_scores_are_of_the_frames_after_the_prompt(untrained: Path) -> None:
     score = heldout.score(model, iter([clip]), "box")
     assert score.j == pytest.approx(expected)
     assert score.objects == 1
+    assert score.clear == score.j
+    covered = replace(clip, covered=frozenset({1}))
+    assert np.isnan(heldout.score(model, iter([covered]), "box").clear)
     with pytest.raises(ValueError, match="got none"):
         heldout.score(model, iter([]), "box")
 

@@ -21,7 +21,7 @@ from engine.training.redrawing import redraw
 from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures, procedural_pictures
-from engine.training.unroll import Lesson, unroll
+from engine.training.unroll import Lesson, centred, filtered, promptable, unroll
 from engine.types import EngineError
 
 TINY = (
@@ -104,6 +104,34 @@ def test_what_passes_over_the_first_object_hides_it_for_a_while(pictures: Pictur
 
     assert hidden_and_back(0.0) <= 1
     assert hidden_and_back(1.0) >= 6
+
+
+def test_what_is_shown_of_an_object_is_told(pictures: Pictures) -> None:
+    def shown(hide: float) -> tuple[Tensor, Tensor]:
+        clips = filmed(pictures, 24, 8, speed=0.0, leave=0.0, twin=0.0, reels=0.0, hide=hide)
+        assert clips.shown.shape == clips.masks.shape[:3]
+        assert torch.equal(clips.shown == 0, (clips.shown < 1) & ~clips.masks.flatten(3).any(dim=3))
+        return clips.shown, promptable(clips)
+
+    (whole, often), (less, seldom) = shown(0.0), shown(1.0)
+    assert 0 <= float(less.min()) < 0.1
+    assert float(whole.max()) == 1
+    assert float(less[:, :, 0].mean()) < float(whole[:, :, 0].mean()) - 0.1
+    assert int(seldom[:, :, 0].sum()) < int(often[:, :, 0].sum())
+    assert float(less[seldom].min()) > 0.5
+
+
+def test_a_filters_box_goes_along_and_keeps_its_size() -> None:
+    still, moved, narrow = discs((40, 50)), discs((60, 70)), discs((60, 70))
+    narrow[:, :, :55] = narrow[:, :, 66:] = False
+    box = centred(still)
+    along = filtered(box, moved)
+    assert torch.equal(along[:, 0], centred(moved)[:, 0])
+    assert torch.equal(along[:, 1], box[:, 1])
+    half_hidden = filtered(along, narrow)
+    width = float(half_hidden[0, 1, 0])
+    assert 11 == float(centred(narrow)[0, 1, 0]) < 25 < width < float(box[0, 1, 0])
+    assert torch.equal(filtered(half_hidden, torch.zeros_like(still)), half_hidden)
 
 
 def test_a_marked_reel_takes_the_place_of_the_first_object(pictures: Pictures) -> None:
