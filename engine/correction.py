@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from engine import prompts
+from engine.boxes import overlap
+from engine.closeup import View
 from engine.dense import dense_prompt
 from engine.features import Clicks
-from engine.lanes import Lane
+from engine.lanes import ASTRAY, Lane
 from engine.memory import Memory
 from engine.models import Model
 from engine.types import Box, EngineError, Mask, Pin, Placed, Points, Restart
@@ -69,7 +71,31 @@ def _click(model: Model, lane: Lane, prompt: Points | Box) -> None:
         lane.conditioned, [lane.features], clicks, _prior(model, lane, clicks), lane.first
     )
     lane.decoded = model.stages.snapped(decoded, [lane.features], clicks)
+    _look_closely(model, lane, clicks)
     lane.points, lane.prompted = points, True
+
+
+def _look_closely(model: Model, lane: Lane, clicks: Clicks) -> None:
+    """Draw a small thing in a view of its own, from the clicks and a box, a person's or of what was found."""
+    answer, size = lane.answer, model.image_size
+    if lane.features.image is None or float(answer.score) <= 0:
+        return
+    found = answer.outlines()
+    points, labels = clicks.coords[0] / size, clicks.labels[0]
+    if not bool((labels == 2).any()):
+        (middle,), (half,) = found[:, :2], found[:, 2:] / 2
+        points = torch.cat((torch.stack((middle - half, middle + half)), points))
+        labels = torch.cat((labels.new_tensor((2, 3)), labels))
+    low, high = points[:2]
+    view = View.around([*((low + high) / 2).tolist(), *(high - low).tolist()])
+    if view is None:
+        return
+    there = view.points(points).clamp(0, 1)
+    said = Clicks(there[None] * size, labels[None])
+    drawn = dense_prompt(there, labels, model.net.sam_prompt_encoder.mask_input_size[0])
+    close = model.stages.closely([lane.features], [view], said, drawn, person=True)
+    if float(overlap(close.outlines(), found)) > ASTRAY:
+        lane.decoded = answer.drawn(close)
 
 
 def _prior(model: Model, lane: Lane, clicks: Clicks) -> torch.Tensor | None:

@@ -45,6 +45,8 @@ NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while
 # is there, whatever the network says; from the last on it is found after a search.
 FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
 LOST = 2  # faint frames in a row after which the whole picture is searched
+# The same on every so many frames in a row with an answer below that; one greater by so much is followed.
+DOUBTFUL, PATIENCE, GAIN = 0.4, 3, 0.2
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
 # Levels of each channel that an object's colours are counted in, and coefficients of Bhattacharyya with those
 # learnt: what is found far away needs the first; what has less than the second is another thing, unless the
@@ -63,7 +65,8 @@ class CorrelationFilter:
         denominator: float32 [SIDE, SIDE / 2 + 1], of the filter in the Fourier domain.
         mean, spread: float32 [C, 1, 1], of the channels when it began.
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
-        lost: frames in a row on which it was not found.
+        lost: frames in a row on which it was not found,
+        doubted: and on which its answer was doubtful, found or not.
     """
 
     box: Tensor
@@ -73,6 +76,7 @@ class CorrelationFilter:
     spread: Tensor
     colours: Tensor
     lost: int = 0
+    doubted: int = 0
 
     def tensors(self) -> tuple[Tensor, ...]:
         return self.box, self.numerator, self.denominator, self.mean, self.spread, self.colours
@@ -171,12 +175,18 @@ def locate(
     if near:
         boxes, peaks = _best([filters[k] for k in near], [seen[k] for k in near])
         for k, box, peak in zip(near, boxes, peaks.tolist(), strict=True):
+            doubted = filters[k].doubted + 1 if peak < DOUBTFUL else 0
+            moved[k] = replace(filters[k], doubted=doubted)
             if peak >= FAINT:
-                moved[k], clear[k] = replace(filters[k], box=box), peak
-    for k in set(range(len(filters))) - set(near):
-        box, peak = _search(filters[k], seen[k], frames[k])
-        if peak >= CLEAR and _found_again(filters[k], seen[k], box):
-            moved[k], clear[k] = replace(filters[k], box=box), peak
+                moved[k], clear[k] = replace(moved[k], box=box), peak
+    for k, one in enumerate(filters):
+        doubted = moved[k].doubted
+        if one.lost < LOST and (not doubted or doubted % PATIENCE):
+            continue
+        box, peak = _search(one, seen[k], frames[k])
+        enough = CLEAR if one.lost >= LOST else max(SURE, clear[k] + GAIN)
+        if peak >= enough and _found_again(one, seen[k], box):
+            moved[k], clear[k] = replace(one, box=box, doubted=0), peak
     return moved, clear
 
 

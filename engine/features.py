@@ -12,6 +12,9 @@ import torch
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
+from engine.boxes import outline
+from engine.closeup import Closeup
+
 LEAST_SCORE = 1e-3  # object score of what is known to be there; below zero, to be not
 
 
@@ -25,15 +28,22 @@ class Features:
             [1, hidden_dim / 4, S/8, S/8]; empty for networks without.
         edges: what correlation filters see of the picture, for presets with; `engine.correlation`.
         picture: float16 [1, 3, S/2, S/2] of the picture itself, for presets whose masks snap to its colours.
+        image: uint8 [1, 3, S, S], the picture, for presets that look closely at parts of it.
     """
 
     top: Tensor
     high: tuple[Tensor, ...]
     edges: Tensor | None = None
     picture: Tensor | None = None
+    image: Tensor | None = None
 
     def tensors(self) -> Iterator[Tensor]:
-        yield from (self.top, *self.high, *(t for t in (self.edges, self.picture) if t is not None))
+        yield from (self.top, *self.high, *(t for t in self.seen if t is not None))
+
+    @property
+    def seen(self) -> tuple[Tensor | None, ...]:
+        """What is kept of the picture beside what the network makes of it."""
+        return self.edges, self.picture, self.image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,29 +55,50 @@ class Decoded:
         filled: the same with small holes filled: what is shown, and what prompted frames remember.
         pointer: [B, hidden_dim].
         score: [B, 1] object score logit; the object is there when it is > 0.
+        close: B closer looks at the same masks, None where there was none; or empty for none at all.
     """
 
     logits: Tensor
     filled: Tensor
     pointer: Tensor
     score: Tensor
+    close: tuple[Closeup | None, ...] = ()
 
     def lane(self, index: int) -> Decoded:
         part = slice(index, index + 1)
-        return Decoded(self.logits[part], self.filled[part], self.pointer[part], self.score[part])
+        tensors = (self.logits[part], self.filled[part], self.pointer[part], self.score[part])
+        return Decoded(*tensors, self.close[part])
+
+    def drawn(self, other: Decoded) -> Decoded:
+        """The same with the masks of another."""
+        return replace(self, logits=other.logits, filled=other.filled, close=other.close)
 
     def absent(self) -> Decoded:
         """The same if nothing is there."""
-        nothing = torch.full_like(self.filled, NO_OBJ_SCORE)
-        return replace(self, logits=nothing, filled=nothing, score=self.score.clamp(max=-LEAST_SCORE))
+        nothing, score = torch.full_like(self.filled, NO_OBJ_SCORE), self.score.clamp(max=-LEAST_SCORE)
+        return Decoded(nothing, nothing, self.pointer, score)
+
+    def outlines(self) -> Tensor:
+        """The boxes [B, 4], centre and size in 0..1, of the masks; 0 where empty."""
+        boxes = outline(self.filled)
+        for box, closeup in zip(boxes, self.close, strict=False):
+            if closeup is not None:
+                box.copy_(closeup.outline()[0])
+        return boxes
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield from (self.logits, self.filled, self.pointer, self.score)
+        yield from (closeup.logits for closeup in self.close if closeup is not None)
 
     @staticmethod
     def batch(lanes: Sequence[Decoded]) -> Decoded:
         """The inverse of `lane`."""
         if len(lanes) == 1:
             return lanes[0]
+        close = tuple(closeup for d in lanes for closeup in d.close or [None] * len(d.filled))
         parts = ((d.logits, d.filled, d.pointer, d.score) for d in lanes)
-        return Decoded(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        logits, filled, pointer, score = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        return Decoded(logits, filled, pointer, score, close)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from engine import correlation
-from engine.boxes import outline
 from engine.correlation import CorrelationFilter
+from engine.features import Decoded
 
 if TYPE_CHECKING:
     from engine.lanes import Lane
@@ -61,14 +61,20 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
     """
     here = [lane for lane in lanes if id(lane) in visible]
     begun = [lane for lane in here if lane.prompted or lane.filter is None]
-    taught = [lane for lane in here if lane.clear and not lane.prompted]
     known = {id(lane): lane.filter.missed() if lane.filter else None for lane in lanes}
+    taught = []
+    for lane in here:
+        if lane.filter and lane.clear and not lane.prompted:
+            if lane.filter.lost < correlation.LOST or lane.clear >= correlation.SURE:
+                taught.append(lane)
+            else:  # it may be another thing: it is looked for elsewhere as well until it is sure
+                known[id(lane)] = lane.filter
     for lane in begun:
-        picture, logits = lane.features.edges, lane.answer.filled
+        picture, answer = lane.features.edges, lane.answer
         assert picture is not None
-        known[id(lane)] = correlation.begin(picture, outline(logits)[0], _mask(logits))
+        known[id(lane)] = correlation.begin(picture, answer.outlines()[0], _mask(answer.filled))
     if taught:
-        outlines = outline(torch.cat([lane.answer.filled for lane in taught]))
+        outlines = Decoded.batch([lane.answer for lane in taught]).outlines()
         masks = [_mask(lane.answer.filled) for lane in taught]
         learnt = correlation.learn(*_pictured(taught), outlines, masks)
         known |= {id(lane): f for lane, f in zip(taught, learnt, strict=True)}

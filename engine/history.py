@@ -209,7 +209,7 @@ def _passed(moment: Moment) -> Moment:
 def _own(features: Features) -> Features:
     """Without the rest of the batch that they were a part of."""
     high = tuple(_alone(level) for level in features.high)
-    seen = (None if part is None else _alone(part) for part in (features.edges, features.picture))
+    seen = (None if part is None else _alone(part) for part in features.seen)
     return Features(_alone(features.top), high, *seen)
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from engine import correlation, filters
-from engine.boxes import outline, overlap
+from engine.boxes import overlap
+from engine.closeup import View
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded, Features
 from engine.memory import Entry, Memory
@@ -178,12 +179,17 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         decoded = stages.decode(_conditioned(batch), [lane.features for lane in batch])
         for index, lane in enumerate(batch):
             lane.decoded = decoded.lane(index)
-    for batch in _batches([lane for lane in lanes if lane.clear], _any):
+    found = [lane for lane in lanes if lane.clear]
+    _look_closely(stages, [lane for lane in found if lane.clear >= correlation.SURE])
+    for batch in _batches([lane for lane in found if lane.agreement < ASTRAY], _any):
         _look(stages, batch, _conditioned(batch))
         astray = [lane for lane in batch if lane.agreement < ASTRAY]
         if astray:
             _look(stages, astray, torch.cat([stages.unremembered(lane.features) for lane in astray]))
-    for batch in _batches([lane for lane in lanes if lane.features.picture is not None], _any):
+    doubtful = [lane for lane in found if lane.clear < correlation.SURE]
+    _look_closely(stages, [lane for lane in doubtful if float(lane.answer.score) > 0])
+    coarse = [lane for lane in lanes if lane.features.picture is not None and not lane.answer.close]
+    for batch in _batches(coarse, _any):
         features = [lane.features for lane in batch]
         snapped = stages.snapped(Decoded.batch([lane.answer for lane in batch]), features)
         for index, lane in enumerate(batch):
@@ -197,10 +203,30 @@ def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
     certain = torch.tensor([lane.clear >= correlation.SURE for lane in lanes], device=boxes.device)
     features = [lane.features for lane in lanes]
     decoded = stages.decode(source, features, *stages.boxed(boxes), certain=certain)
-    agreements = overlap(outline(decoded.filled), boxes).tolist()
+    agreements = overlap(decoded.outlines(), boxes).tolist()
     for index, (lane, agreement) in enumerate(zip(lanes, agreements, strict=True)):
         if agreement > lane.agreement:
             lane.decoded, lane.agreement = decoded.lane(index), agreement
+
+
+def _look_closely(stages: Stages, lanes: Sequence[Lane]) -> None:
+    """Decode small things in a view of their own, where it agrees better with the filters.
+
+    Memory is of no use there. It says whether a thing is there, though, where the filters are not sure.
+    """
+    pairs = [(lane, View.around(lane.filter.box.tolist())) for lane in lanes if lane.filter is not None]
+    small = [(lane, view) for lane, view in pairs if view is not None and lane.features.image is not None]
+    for start in range(0, len(small), MAX_BATCH):
+        batch, views = zip(*small[start : start + MAX_BATCH], strict=True)
+        boxes = torch.stack([lane.filter.box for lane in batch])
+        there = torch.cat([view.boxes(box[None]) for view, box in zip(views, boxes, strict=True)])
+        decoded = stages.closely([lane.features for lane in batch], views, *stages.boxed(there))
+        agreements = overlap(decoded.outlines(), boxes).tolist()
+        for index, (lane, agreement) in enumerate(zip(batch, agreements, strict=True)):
+            if agreement > lane.agreement:
+                close = decoded.lane(index)
+                lane.decoded = close if lane.decoded is None else lane.decoded.drawn(close)
+                lane.agreement = agreement
 
 
 def _conditioned(lanes: Sequence[Lane]) -> Tensor:

@@ -39,6 +39,7 @@ class Preset:
         dense_prompts: clicks and boxes are also given drawn, as a mask prompt (`engine.dense`).
         correlation_filter: a filter for each object tells the network where to look (`engine.correlation`).
         snap: masks are redrawn along the colours of the picture (`engine.snap`).
+        close: small things are looked at once more, from near by (`engine.closeup`).
         fill_hole_area: background holes of at most this many low-resolution pixels are filled; 0 for none.
         parameters: rounded count, for people.
     """
@@ -51,6 +52,7 @@ class Preset:
     dense_prompts: bool = False
     correlation_filter: bool = False
     snap: bool = False
+    close: bool = False
     fill_hole_area: int = 8
     parameters: str = ""
 
@@ -76,6 +78,7 @@ MODELS: dict[str, Preset] = {
             dense_prompts=True,
             correlation_filter=True,
             snap=True,
+            close=True,
             fill_hole_area=0,  # snapping leaves none
             parameters="4 M",
         ),

@@ -67,6 +67,18 @@ class PixelReader:
         return F.interpolate(planes, size=self._size, mode="bilinear", antialias=True)
 
 
+def restored(images: Tensor) -> Tensor:
+    """uint8 of what `PixelReader` reads."""
+    mean, std = (torch.tensor(each, device=images.device)[:, None, None] * 255 for each in (MEAN, STD))
+    return torch.addcmul(mean, images, std).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def normalised(images: Tensor) -> Tensor:
+    """What `PixelReader` reads of pictures in 0..255, [N, 3, H, W]."""
+    mean, std = (torch.tensor(each, device=images.device)[:, None, None] * 255 for each in (MEAN, STD))
+    return (images - mean) / std
+
+
 def halved(maps: Tensor) -> Tensor:
     """Maps [..., 2 * H, 2 * W] at half their size, as `avg_pool2d`, which takes eight times as long."""
     rows = maps[..., ::2, :] + maps[..., 1::2, :]

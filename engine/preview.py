@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.correction import carry_out
-from engine.enlarged import enlarged
 from engine.features import Decoded
 from engine.history import History, Moment
 from engine.lanes import Lane, seen, track
 from engine.masks import mask_box
+from engine.shown import masks_of
 from engine.types import EngineError, MaskSet, ObjectMask, ObjectState, Placed, Prompt
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _shown(tracker: Tracker, moment: Moment, lanes: Sequence[Lane]) -> tuple[Obj
     if not lanes:
         return ()
     answers, there = Decoded.batch([lane.answer for lane in lanes]), seen(lanes)
-    masks = enlarged(answers.filled, moment.height, moment.width)
+    masks = masks_of(answers, moment.height, moment.width)
     scores = answers.score.float().sigmoid().flatten().tolist()
     return tuple(
         ObjectMask(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.enlarged import enlarged
 from engine.features import Decoded
 from engine.lanes import Lane
@@ -20,7 +23,7 @@ def shown(lanes: Sequence[Lane], height: int, width: int, patience: int) -> tupl
     if not lanes:
         return ()
     answers = Decoded.batch([lane.answer for lane in lanes])
-    masks = enlarged(answers.filled, height, width)
+    masks = masks_of(answers, height, width)
     logits = answers.score.float().cpu()
     told = []
     for lane, mask, logit, score in zip(lanes, masks, logits, logits.sigmoid(), strict=True):
@@ -29,6 +32,15 @@ def shown(lanes: Sequence[Lane], height: int, width: int, patience: int) -> tupl
             lane.seen = lane.frame
         told.append(ObjectMask(lane.object_id, mask, float(score), box, _state(lane, patience)))
     return tuple(told)
+
+
+def masks_of(answers: Decoded, height: int, width: int) -> NDArray[np.bool_]:
+    """The masks of B lanes at the size of the picture: [B, height, width]."""
+    masks = enlarged(answers.filled, height, width)
+    for mask, closeup in zip(masks, answers.close, strict=False):
+        if closeup is not None:
+            mask[:] = closeup.enlarged(height, width)
+    return masks
 
 
 def _state(lane: Lane, patience: int) -> ObjectState:

@@ -16,13 +16,14 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
 from engine.choice import likeliest
+from engine.closeup import Closeup, View
 from engine.correlation import edges
 from engine.dense import dense_boxes
 from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes, pictures_of
 from engine.holes import fill_holes
 from engine.memory import Memory
 from engine.parts import Masks
-from engine.pixels import halved
+from engine.pixels import halved, normalised, restored
 from engine.redrawer import Redrawer, Redrawn
 from engine.snap import snap
 
@@ -57,7 +58,8 @@ class Stages:
         self._net, self._autocast = model.net, model.autocast
         net = self._net
         self._fill_area = model.preset.fill_hole_area
-        self._filtered, self._snaps = model.preset.correlation_filter, model.preset.snap
+        preset = model.preset
+        self._filtered, self._snaps, self._looks_close = preset.correlation_filter, preset.snap, preset.close
         self.grid = model.image_size // net.backbone_stride
         self._parts = model.parts
 
@@ -78,15 +80,16 @@ class Stages:
     def _levels(self, images: Tensor) -> list[Tensor]:
         return self._parts.levels(images)
 
-    def _seen(self, images: Tensor) -> list[tuple[Tensor | None, Tensor | None]]:
-        """`edges` and `picture` of the `Features` of each image."""
+    def _seen(self, images: Tensor) -> list[tuple[Tensor | None, ...]]:
+        """`Features.seen` of each image."""
         nothing: list[Tensor | None] = [None] * len(images)
         if not (self._filtered or self._snaps):
-            return list(zip(nothing, nothing, strict=True))
+            return list(zip(nothing, nothing, nothing, strict=True))
         half = halved(images.float())
         seen = edges(half)[:, None] if self._filtered else nothing
         pictures = half.half()[:, None] if self._snaps else nothing
-        return list(zip(seen, pictures, strict=True))
+        kept = restored(images)[:, None] if self._looks_close else nothing
+        return list(zip(seen, pictures, kept, strict=True))
 
     def unremembered(self, features: Features) -> Tensor:
         """[1, C, H, W] for an object that is seen for the first time: no memory to read."""
@@ -235,6 +238,38 @@ class Stages:
     def _said(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
         """Points [B, P, 2] in 0..1 and labels [B, P]."""
         return clicks.coords / self._net.image_size, clicks.labels
+
+    def closely(
+        self,
+        features: Sequence[Features],
+        views: Sequence[View],
+        clicks: Clicks,
+        drawn: Tensor,
+        person: bool = False,
+    ) -> Decoded:
+        """Masks of B lanes once more, each in a view of its picture, asked as if it were seen there first.
+
+        Args:
+            features: of presets that look `close`.
+            clicks: on each lane, in its view.
+            drawn: [B, 1, S/4, S/4] the same as mask prompts.
+            person: the clicks are a person's, and the same on all.
+        """
+        seen = [self._closer(f, view) for f, view in zip(features, views, strict=True)]
+        source = torch.cat([self.unremembered(f) for f in seen])
+        certain = torch.ones(len(seen), dtype=torch.bool, device=source.device)
+        decoded = self.decode(source, seen, clicks, drawn, certain=certain)
+        masks = self.snapped(decoded, seen, clicks if person else None).filled
+        close = tuple(Closeup(view, mask[None]) for view, mask in zip(views, masks, strict=True))
+        whole = torch.cat([closeup.whole(masks.shape[-1]) for closeup in close])
+        return replace(decoded, logits=whole, filled=whole, close=close)
+
+    def _closer(self, features: Features, view: View) -> Features:
+        """Of a view of the picture."""
+        assert features.image is not None, "expected features of a preset that looks close"
+        image = normalised(view.cut(features.image, self._net.image_size))
+        *high, top = self._levels(image)
+        return Features(top, tuple(high), picture=halved(image).half())
 
     @_in_precision
     def adopt(self, features: Features, mask: Tensor) -> Decoded:

@@ -37,4 +37,4 @@ class Track:
         """Every tensor held; one that is held twice comes twice."""
         yield from self.memory.tensors()
         yield from self.story.tensors()
-        yield from (self.answer.logits, self.answer.filled, self.answer.pointer, self.answer.score)
+        yield from self.answer.tensors()
