@@ -91,7 +91,7 @@ def test_what_is_not_there_is_never_sure(instead: Tensor | None) -> None:
     for frame in range(8):
         (moved,), (clear,) = correlation.locate([one], [picture(100, 120, thing=instead)], [frame])
         assert clear < correlation.SURE
-        assert clear or moved is one
+        assert clear or moved.box is one.box
         one = one.missed()
     assert one.lost == 8
 
@@ -106,6 +106,29 @@ def test_what_comes_back_elsewhere_is_found_within_a_few_frames() -> None:
             break
     assert clear >= correlation.CLEAR
     assert middle(there) == pytest.approx((190, 200), abs=2)
+
+
+def test_a_clearer_answer_elsewhere_is_followed_where_that_here_stays_doubtful() -> None:
+    """It clings to another thing where its own was; that is elsewhere."""
+    one = started(60, 60)
+
+    def both(known: Tensor) -> Tensor:
+        image = WALL.clone()
+        for thing, (x, y) in ((OTHER, (60, 60)), (known, (190, 200))):
+            image[:, y - 24 : y + 24, x - 24 : x + 24] = F.interpolate(thing[None], size=(48, 48))[0]
+        return correlation.edges(image[None])
+
+    places = []
+    for frame in range(4 * correlation.PATIENCE):
+        (one,), (clear,) = correlation.locate([one], [both(THING)], [frame])
+        places.append(middle(one))
+    assert places[0] == pytest.approx((60, 60), abs=4), "not at once"
+    assert places[-1] == pytest.approx((190, 200), abs=2)
+    assert clear > correlation.SURE
+    still = started(60, 60)
+    for frame in range(4 * correlation.PATIENCE):
+        (still,), _ = correlation.locate([still], [both(OTHER)], [frame])
+        assert middle(still) == pytest.approx((60, 60), abs=6), "what is no clearer is not followed"
 
 
 def test_the_same_pattern_in_other_colours_is_not_what_was_lost() -> None:
