@@ -7,7 +7,7 @@ memory attention, decoder and memory encoder, and handed back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.tracker import Tracker
 
 MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
+LOOKS = 4  # from near by that a step may take at the things of a picture: each takes half as long as a step
 LEAST_ROUNDS = 3  # frames of the past that a step makes up for: two more than come anew, so that it ends
 MOST_ROUNDS = 4  # and at most, so that the stream goes on
 ASTRAY = 0.5  # of a mask's and its filter's box is shared by them: less, and memory has led the mask away
@@ -180,15 +181,16 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         for index, lane in enumerate(batch):
             lane.decoded = decoded.lane(index)
     found = [lane for lane in lanes if lane.clear]
-    _look_closely(stages, [lane for lane in found if lane.clear >= correlation.SURE])
+    near = views(found)
+    _look_closely(stages, [lane for lane in found if lane.clear >= correlation.SURE], near)
     for batch in _batches([lane for lane in found if lane.agreement < ASTRAY], _any):
         _look(stages, batch, _conditioned(batch))
         astray = [lane for lane in batch if lane.agreement < ASTRAY]
         if astray:
             _look(stages, astray, torch.cat([stages.unremembered(lane.features) for lane in astray]))
     doubtful = [lane for lane in found if lane.clear < correlation.SURE]
-    _look_closely(stages, [lane for lane in doubtful if float(lane.answer.score) > 0])
-    coarse = [lane for lane in lanes if lane.features.picture is not None and not lane.answer.close]
+    _look_closely(stages, [lane for lane in doubtful if float(lane.answer.score) > 0], near)
+    coarse = [lane for lane in lanes if lane.features.picture is not None and not any(lane.answer.close)]
     for batch in _batches(coarse, _any):
         features = [lane.features for lane in batch]
         snapped = stages.snapped(Decoded.batch([lane.answer for lane in batch]), features)
@@ -209,18 +211,34 @@ def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
             lane.decoded, lane.agreement = decoded.lane(index), agreement
 
 
-def _look_closely(stages: Stages, lanes: Sequence[Lane]) -> None:
-    """Decode small things in a view of their own, where it agrees better with the filters.
+def views(lanes: Sequence[Lane]) -> dict[int, View]:
+    """Of small things, by `id` of their lanes; where a picture has more of them than LOOKS, they take turns."""
+    found: dict[int, View] = {}
+    small: dict[int, list[Lane]] = {}
+    for lane in lanes:
+        if (
+            lane.filter
+            and lane.features.image is not None
+            and (view := View.around(lane.filter.box.tolist()))
+        ):
+            found[id(lane)] = view
+            small.setdefault(id(lane.features), []).append(lane)
+    for several in small.values():
+        for k in range(LOOKS, len(several)):
+            del found[id(several[(k + several[0].frame * LOOKS) % len(several)])]
+    return found
+
+
+def _look_closely(stages: Stages, lanes: Sequence[Lane], views: Mapping[int, View]) -> None:
+    """Decode small things in `views` of their own, where it agrees better with the filters.
 
     Memory is of no use there. It says whether a thing is there, though, where the filters are not sure.
     """
-    pairs = [(lane, View.around(lane.filter.box.tolist())) for lane in lanes if lane.filter is not None]
-    small = [(lane, view) for lane, view in pairs if view is not None and lane.features.image is not None]
-    for start in range(0, len(small), MAX_BATCH):
-        batch, views = zip(*small[start : start + MAX_BATCH], strict=True)
-        boxes = torch.stack([lane.filter.box for lane in batch])
-        there = torch.cat([view.boxes(box[None]) for view, box in zip(views, boxes, strict=True)])
-        decoded = stages.closely([lane.features for lane in batch], views, *stages.boxed(there))
+    for batch in _batches([lane for lane in lanes if id(lane) in views], _any):
+        near = [views[id(lane)] for lane in batch]
+        boxes = torch.stack([lane.filter.box for lane in batch if lane.filter is not None])
+        there = torch.cat([view.boxes(box[None]) for view, box in zip(near, boxes, strict=True)])
+        decoded = stages.closely([lane.features for lane in batch], near, *stages.boxed(there))
         agreements = overlap(decoded.outlines(), boxes).tolist()
         for index, (lane, agreement) in enumerate(zip(batch, agreements, strict=True)):
             if agreement > lane.agreement:

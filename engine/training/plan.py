@@ -47,9 +47,9 @@ class Stage:
 
 STAGES: dict[str, Stage] = {
     "still": Stage("still", 1500, 8, 1, 192, first=(0.5, 0.5, 0.0), leave=0.0, balance=(1.0, 0.3)),
-    "video": Stage("video", 12000, 4, 4, 192, correct=0.15, pointed=0.5, anew=0.35, balance=(0.3, 0.0)),
+    "video": Stage("video", 12000, 2, 4, 192, correct=0.15, pointed=0.5, anew=0.35, balance=(0.3, 0.0)),
     "full": Stage(
-        "full", 4000, 2, 8, 256, correct=0.2, pointed=0.6, anew=0.35, leave=0.3, told=0.5, freeze=True
+        "full", 4000, 1, 8, 256, correct=0.2, pointed=0.5, anew=0.35, leave=0.3, told=0.5, freeze=True
     ),
     "long": Stage(
         "long",

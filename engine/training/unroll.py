@@ -26,7 +26,6 @@ STD = (0.229, 0.224, 0.225)
 LEAST_AREA = 0.0008  # share of the picture that an object must have to be prompted, and
 LEAST_SHOWN = 0.5  # of itself: a click or box on the rest of it means what is in front
 FILTER_NOISE = 0.1  # of the sides of a filter's box, in its sides
-FILTER_RATE = 0.15  # at which its size follows the thing's, in a frame of training: it knows no outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
     output = _empty()
     losses: list[Losses] = []
     ious: list[float] = []
-    boxes = centred(clips.masks[:, 0].flatten(0, 1))
+    boxes = prompts.corners(clips.masks[:, 0].flatten(0, 1))
     with Tap(net)() as tap:
         for t in range(frames):
             truth = clips.masks[:, t].flatten(0, 1)
@@ -109,9 +108,9 @@ def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> O
             if t == 0:
                 results = frame.prompted(lesson, g)
             else:
-                boxes = filtered(boxes, truth)
+                boxes = torch.where(truth.any(2).any(1)[:, None], prompts.corners(truth), boxes)
                 pointed = float(torch.rand((), generator=g)) < lesson.pointed
-                results = frame.tracked(lesson.correct_at == t, _corners(boxes) if pointed else None, g)
+                results = frame.tracked(lesson.correct_at == t, boxes if pointed else None, g)
             losses += [frame_losses(d, truth, weight, lesson.balance) for d in results]
             final = F.interpolate(frame.logits, truth.shape[-2:], mode="bilinear", align_corners=False)
             ious.append(mean_iou(final[:, 0] > 0, truth, weight))
@@ -135,29 +134,6 @@ def clicked(net: SAM2Base, clips: Clips, g: torch.Generator) -> tuple[Tensor, Te
         step._run(points, labels, step._dense(points, labels), memorise=False)
         masks = step._said().masks[:, 1:]
     return masks, (points + 0.5) / net.image_size
-
-
-def centred(masks: Tensor) -> Tensor:
-    """Boxes [N, 2, 2] around masks, centres and sizes in pixels."""
-    low, high = prompts.corners(masks).view(-1, 2, 2).unbind(dim=1)
-    return torch.stack(((low + high) / 2, high - low), dim=1)
-
-
-def filtered(boxes: Tensor, truth: Tensor) -> Tensor:
-    """Boxes [N, 2, 2] of `centred` as a correlation filter moves them to where things are now.
-
-    What turns, bends or is half hidden has another box, and the filter goes on with the one it had; of what
-    is not there it keeps the place.
-    """
-    now = centred(truth)
-    moved = torch.stack((now[:, 0], torch.lerp(boxes[:, 1], now[:, 1], FILTER_RATE)), dim=1)
-    return torch.where(truth.flatten(1).any(dim=1)[:, None, None], moved, boxes)
-
-
-def _corners(boxes: Tensor) -> Tensor:
-    """[N, 4] of boxes [N, 2, 2] of `centred`."""
-    centre, half = boxes[:, 0], boxes[:, 1] / 2
-    return torch.cat((centre - half, centre + half), dim=1)
 
 
 def _empty() -> dict[str, dict[int, Any]]:

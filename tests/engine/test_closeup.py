@@ -11,11 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from engine import closeup
+from engine import closeup, correlation
 from engine.boxes import outline, overlap
 from engine.closeup import Closeup, View
 from engine.features import Decoded
+from engine.lanes import LOOKS, Lane, views
+from engine.memory import Limits, Memory
 from engine.models import Model, load_model
+from engine.story import Story
 from engine.tracker import Tracker
 from engine.types import Box, Frame, Mask, MaskSet, Point, Points, Prompt
 
@@ -213,6 +216,30 @@ def test_a_preview_shows_the_outline_as_well(pico: Model) -> None:
     tracker.step(Frame(0, scene(0)[0]))
     (shown,) = tracker.preview([drawn()]).objects
     assert iou(shown.mask, scene(0)[1]) > 0.8
+
+
+@torch.inference_mode()
+def test_many_small_things_take_turns(pico: Model) -> None:
+    (features,) = pico.stages.encode(pico.pixels.read(Frame(0, scene(0)[0])))
+    (other,) = pico.stages.encode(pico.pixels.read(Frame(0, scene(1)[0])))
+    assert features.edges is not None
+    small = correlation.begin(features.edges, torch.tensor([0.3, 0.6, 0.05, 0.06]), torch.ones(1, 1, 64, 64))
+    assert small is not None
+    large = replace(small, box=torch.tensor([0.5, 0.5, 0.4, 0.2]))
+    looks = dict.fromkeys(range(6), 0)
+    for frame in range(12):
+        lanes = [
+            Lane(k, frame, features, Memory(Limits(4, 7)), 0, Story(k), filter=large if k == 6 else small)
+            for k in range(7)
+        ]
+        alone = Lane(8, frame, other, Memory(Limits(4, 7)), 0, Story(8), filter=small)
+        seen = views([*lanes, alone])
+        assert id(alone) in seen, "another picture has looks of its own"
+        near = [lane.object_id for lane in lanes if id(lane) in seen]
+        assert len(near) == LOOKS
+        for k in near:
+            looks[k] += 1
+    assert set(looks.values()) == {12 * LOOKS // 6}
 
 
 def test_what_is_held_for_it_is_counted(pico: Model) -> None:

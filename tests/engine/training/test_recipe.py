@@ -21,7 +21,7 @@ from engine.training.redrawing import redraw
 from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures, procedural_pictures
-from engine.training.unroll import Lesson, centred, filtered, promptable, unroll
+from engine.training.unroll import Lesson, promptable, unroll
 from engine.types import EngineError
 
 TINY = (
@@ -119,19 +119,6 @@ def test_what_is_shown_of_an_object_is_told(pictures: Pictures) -> None:
     assert float(less[:, :, 0].mean()) < float(whole[:, :, 0].mean()) - 0.1
     assert int(seldom[:, :, 0].sum()) < int(often[:, :, 0].sum())
     assert float(less[seldom].min()) > 0.5
-
-
-def test_a_filters_box_goes_along_and_keeps_its_size() -> None:
-    still, moved, narrow = discs((40, 50)), discs((60, 70)), discs((60, 70))
-    narrow[:, :, :55] = narrow[:, :, 66:] = False
-    box = centred(still)
-    along = filtered(box, moved)
-    assert torch.equal(along[:, 0], centred(moved)[:, 0])
-    assert torch.equal(along[:, 1], box[:, 1])
-    half_hidden = filtered(along, narrow)
-    width = float(half_hidden[0, 1, 0])
-    assert 11 == float(centred(narrow)[0, 1, 0]) < 25 < width < float(box[0, 1, 0])
-    assert torch.equal(filtered(half_hidden, torch.zeros_like(still)), half_hidden)
 
 
 def test_a_marked_reel_takes_the_place_of_the_first_object(pictures: Pictures) -> None:
