@@ -212,7 +212,7 @@ def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
 
 
 def views(lanes: Sequence[Lane]) -> dict[int, View]:
-    """Of small things, by `id` of their lanes; where a picture has more of them than LOOKS, they take turns."""
+    """Of small things, by `id` of their lanes; where a picture has more than LOOKS, they take turns."""
     found: dict[int, View] = {}
     small: dict[int, list[Lane]] = {}
     for lane in lanes:
