@@ -175,10 +175,10 @@ def locate(
     if near:
         boxes, peaks = _best([filters[k] for k in near], [seen[k] for k in near])
         for k, box, peak in zip(near, boxes, peaks.tolist(), strict=True):
-            doubted = filters[k].doubted + 1 if peak < DOUBTFUL else 0
-            moved[k] = replace(filters[k], doubted=doubted)
-            if peak >= FAINT:
-                moved[k], clear[k] = replace(moved[k], box=box), peak
+            found, one = peak >= FAINT, filters[k]
+            doubted = one.doubted + 1 if peak < DOUBTFUL else 0
+            moved[k] = replace(one, box=box if found else one.box, doubted=doubted)
+            clear[k] = peak if found else 0.0
     for k, one in enumerate(filters):
         doubted = moved[k].doubted
         if one.lost < LOST and (not doubted or doubted % PATIENCE):

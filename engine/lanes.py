@@ -229,16 +229,16 @@ def views(lanes: Sequence[Lane]) -> dict[int, View]:
     return found
 
 
-def _look_closely(stages: Stages, lanes: Sequence[Lane], views: Mapping[int, View]) -> None:
-    """Decode small things in `views` of their own, where it agrees better with the filters.
+def _look_closely(stages: Stages, lanes: Sequence[Lane], near: Mapping[int, View]) -> None:
+    """Decode small things in views of their own, from `views`, where it agrees better with the filters.
 
     Memory is of no use there. It says whether a thing is there, though, where the filters are not sure.
     """
-    for batch in _batches([lane for lane in lanes if id(lane) in views], _any):
-        near = [views[id(lane)] for lane in batch]
+    for batch in _batches([lane for lane in lanes if id(lane) in near], _any):
+        looks = [near[id(lane)] for lane in batch]
         boxes = torch.stack([lane.filter.box for lane in batch if lane.filter is not None])
-        there = torch.cat([view.boxes(box[None]) for view, box in zip(near, boxes, strict=True)])
-        decoded = stages.closely([lane.features for lane in batch], near, *stages.boxed(there))
+        there = torch.cat([view.boxes(box[None]) for view, box in zip(looks, boxes, strict=True)])
+        decoded = stages.closely([lane.features for lane in batch], looks, *stages.boxed(there))
         agreements = overlap(decoded.outlines(), boxes).tolist()
         for index, (lane, agreement) in enumerate(zip(batch, agreements, strict=True)):
             if agreement > lane.agreement:

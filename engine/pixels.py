@@ -5,6 +5,8 @@ Knows RGB and planar YUV; knows no network.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -67,16 +69,24 @@ class PixelReader:
         return F.interpolate(planes, size=self._size, mode="bilinear", antialias=True)
 
 
-def restored(images: Tensor) -> Tensor:
-    """uint8 of what `PixelReader` reads."""
-    mean, std = (torch.tensor(each, device=images.device)[:, None, None] * 255 for each in (MEAN, STD))
-    return torch.addcmul(mean, images, std).round_().clamp_(0, 255).to(torch.uint8)
-
-
 def normalised(images: Tensor) -> Tensor:
-    """What `PixelReader` reads of pictures in 0..255, [N, 3, H, W]."""
-    mean, std = (torch.tensor(each, device=images.device)[:, None, None] * 255 for each in (MEAN, STD))
+    """RGB [..., 3, H, W] in 0..1 to what the image encoder expects, and `PixelReader` reads."""
+    mean, std = _statistics(images.device)
     return (images - mean) / std
+
+
+def restored(images: Tensor) -> Tensor:
+    """uint8 RGB of what is `normalised`."""
+    mean, std = _statistics(images.device)
+    return torch.addcmul(mean, images, std).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+@lru_cache(maxsize=8)
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """`MEAN` and `STD`, [3, 1, 1] each."""
+    with torch.inference_mode(False):  # used in training as well
+        mean, std = (torch.tensor(each, device=device)[:, None, None] for each in (MEAN, STD))
+    return mean, std
 
 
 def halved(maps: Tensor) -> Tensor:

@@ -56,9 +56,8 @@ class Stages:
 
     def __init__(self, model: Model) -> None:
         self._net, self._autocast = model.net, model.autocast
-        net = self._net
-        self._fill_area = model.preset.fill_hole_area
-        preset = model.preset
+        net, preset = self._net, model.preset
+        self._fill_area = preset.fill_hole_area
         self._filtered, self._snaps, self._looks_close = preset.correlation_filter, preset.snap, preset.close
         self.grid = model.image_size // net.backbone_stride
         self._parts = model.parts
@@ -267,7 +266,7 @@ class Stages:
     def _closer(self, features: Features, view: View) -> Features:
         """Of a view of the picture."""
         assert features.image is not None, "expected features of a preset that looks close"
-        image = normalised(view.cut(features.image, self._net.image_size))
+        image = normalised(view.cut(features.image, self._net.image_size) / 255)
         *high, top = self._levels(image)
         return Features(top, tuple(high), picture=halved(image).half())
 

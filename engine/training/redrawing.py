@@ -12,10 +12,11 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from engine import windows
+from engine.pixels import normalised
 from engine.redrawer import Redrawer, Redrawn
 from engine.training.losses import Losses, mask_iou, mean
 from engine.training.scenes import Clips
-from engine.training.unroll import Outcome, clicked, normalise, promptable
+from engine.training.unroll import Outcome, clicked, promptable
 
 NEAR = 0.5  # IoU with the thing from which on a mask is to become it, though another is better
 TINT = 0.2  # spread of the gain and offset by which the colours of a picture are changed
@@ -55,7 +56,7 @@ def _redrawn(net: SAM2Base, clips: Clips, masks: Tensor, points: Tensor, g: torc
     """The masks [N, M, size, size] redrawn as a batch of N * M, on pictures of other colours each time."""
     redrawer, (batch, objects) = net.redrawer, clips.masks.shape[:3:2]
     assert isinstance(redrawer, Redrawer)
-    pictures = F.avg_pool2d(normalise(clips.images[:, 0]), 2)
+    pictures = F.avg_pool2d(normalised(clips.images[:, 0]), 2)
     gain, offset = (TINT * torch.randn(2, batch, 3, 1, 1, generator=g)).to(pictures.device)
     pictures = pictures * (1 + gain) + offset
     several = masks.shape[1]

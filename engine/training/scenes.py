@@ -72,7 +72,7 @@ def make_clips(
     rows = torch.arange(batch)[:, None]
     sprites, ids, poses = sprites[rows.to(device), order.to(device)], ids[rows, order], poses[rows, order]
     image, owner, marked = _backgrounds(material, batch, config, g)
-    whole = torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
+    whole = _each(owner)
     sprites[:, :, 3] *= ~((ids == 1) & marked[:, None])[..., None, None].to(device)
     shadow = (torch.rand(batch, 1, 1, 1, generator=g) < 0.4).repeat_interleave(frames, 0) * 0.35
     for layer in range(LAYERS):
@@ -85,12 +85,17 @@ def make_clips(
         number = ids[:, layer, None].expand(-1, frames).flatten()[:, None, None].to(device, torch.int8)
         solid = alpha[:, 0] > 0.5
         owner = torch.where(solid, number, owner)
-        whole |= torch.stack([solid & (number == k) for k in range(1, OBJECTS + 1)], dim=1)
+        whole |= _each(number * solid)
     image = _camera(torch.unflatten(image, 0, (batch, frames)), config.pace, g)
-    masks = torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
+    masks = _each(owner)
     seen, there = (m.flatten(2).sum(dim=2) for m in (masks, whole))
     shown = torch.where(there > 0, seen / there.clamp(min=1), 1.0)
     return Clips(image, *(torch.unflatten(x, 0, (batch, frames)) for x in (masks, shown)))
+
+
+def _each(owner: Tensor) -> Tensor:
+    """bool [N, OBJECTS, S, S], what each object owns, for [N, S, S]: 1 to OBJECTS, 0 for nobody."""
+    return torch.stack([owner == k for k in range(1, OBJECTS + 1)], dim=1)
 
 
 def _cast(wardrobe: Wardrobe, batch: int, config: SceneConfig, apart: Tensor, g: torch.Generator) -> Tensor:

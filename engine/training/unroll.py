@@ -17,12 +17,11 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from engine.dense import dense_prompt
+from engine.pixels import normalised
 from engine.training import prompts
 from engine.training.losses import Decoded, Losses, frame_losses, mean_iou
 from engine.training.scenes import Clips
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 LEAST_AREA = 0.0008  # share of the picture that an object must have to be prompted, and
 LEAST_SHOWN = 0.5  # of itself: a click or box on the rest of it means what is in front
 FILTER_NOISE = 0.1  # of the sides of a filter's box, in its sides
@@ -83,12 +82,6 @@ class Tap:
             yield self
         finally:
             decoder.predict_masks = original
-
-
-def normalise(images: Tensor) -> Tensor:
-    """RGB in 0..1 to what the image encoder expects."""
-    mean, std = (images.new_tensor(v)[:, None, None] for v in (MEAN, STD))
-    return (images - mean) / std
 
 
 def unroll(net: SAM2Base, clips: Clips, lesson: Lesson, g: torch.Generator) -> Outcome:
@@ -190,7 +183,7 @@ class _Features:
 
 
 def _encode(net: SAM2Base, images: Tensor) -> _Features:
-    flat = normalise(images.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+    flat = normalised(images.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
     _, vision, position, sizes = net._prepare_backbone_features(net.forward_image(flat))
     return _Features(vision, position, sizes)
 
