@@ -5,7 +5,7 @@ keeps hold of a thing's rigid look and knows no outline. So the filter says wher
 and the network says what is the object there (docs/pico.md has what each reaches alone).
 
 The filter is MOSSE (Bolme et al., CVPR 2010) over many channels as in DSST (Danelljan et al., BMVC 2014):
-gradient directions and colours of a window around the object, learnt in closed form in the Fourier domain,
+what `engine.look` sees of a window around the object, learnt in closed form in the Fourier domain,
 forgetting slowly, and of the object more than of what is around it (as Lukezic et al., CVPR 2017, with the
 network's mask in place of a colour model). Where its answer is faint the object is hidden or gone; after
 that it is looked for in the whole picture.
@@ -15,7 +15,6 @@ Knows pictures, boxes and masks; knows no network and no prompt.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -26,24 +25,22 @@ from torch import Tensor
 
 from engine.boxes import overlap
 from engine.colours import blend, evenly_lit, likeness
-from engine.pixels import halved
+from engine.look import COLOURS
 from engine.windows import cut, inside, lattice
 
-DIRECTIONS = 8  # of gradients
-COLOUR = 0.3  # weight of the colours, which have unit variance, beside gradients of norm 1
 SIDE = 32  # samples of a window each way
 CONTEXT = 2.0  # mean sides of the box that a window is wider than it
 SPREAD = 0.1  # of the wanted answer, in sides of the box
-RIDGE = 0.01  # of the mean power
+RIDGE = 0.02  # of the mean power
 RATE = 0.01  # of learning, per frame
 # What lies outside the mask and its margin, in samples, counts this much in learning: with all of it a filter
 # clings to a still background that an object moves over, with none it has less to tell the object by.
-OUTSIDE, MARGIN = 0.5, 2
+OUTSIDE, MARGIN = 0.2, 2
 SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.95, 0.6  # tried; handicap; how far to follow the best
 NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
 # Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; from the second on it
 # is there, whatever the network says; from the last on it is found after a search.
-FAINT, SURE, CLEAR = 0.2, 0.5, 0.36
+FAINT, SURE, CLEAR = 0.2, 0.5, 0.3
 LOST = 2  # faint frames in a row after which the whole picture is searched
 # The same on every so many frames in a row with an answer below that; one greater by so much is followed.
 DOUBTFUL, PATIENCE, GAIN = 0.4, 3, 0.2
@@ -63,7 +60,7 @@ class CorrelationFilter:
         box: float32 [4], centre x and y, width and height in 0..1 of the picture.
         numerator: complex64 [C, SIDE, SIDE / 2 + 1], and
         denominator: float32 [SIDE, SIDE / 2 + 1], of the filter in the Fourier domain.
-        mean, spread: float32 [C, 1, 1], of the channels when it began.
+        mean: float32 [C, 1, 1], of the channels when it began.
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
         lost: frames in a row on which it was not found,
         doubted: and on which its answer was doubtful, found or not.
@@ -73,58 +70,32 @@ class CorrelationFilter:
     numerator: Tensor
     denominator: Tensor
     mean: Tensor
-    spread: Tensor
     colours: Tensor
     lost: int = 0
     doubted: int = 0
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return self.box, self.numerator, self.denominator, self.mean, self.spread, self.colours
+        return self.box, self.numerator, self.denominator, self.mean, self.colours
 
     def missed(self) -> CorrelationFilter:
         """One more frame on which it was not found."""
         return replace(self, lost=self.lost + 1)
 
 
-def edges(images: Tensor) -> Tensor:
-    """What filters see of pictures: gradient directions (Dalal and Triggs, CVPR 2005, signed) and colours.
-
-    Args:
-        images: float32 [N, 3, S, S], of half the network's size, channels of zero mean and unit variance.
-
-    Returns:
-        float16 [N, DIRECTIONS + 3, S / 2, S / 2].
-    """
-    grey = images.mean(dim=1, keepdim=True)
-    dx = F.pad(grey[..., 2:] - grey[..., :-2], (1, 1, 0, 0))
-    dy = F.pad(grey[..., 2:, :] - grey[..., :-2, :], (0, 0, 1, 1))
-    strength = (dx * dx + dy * dy).sqrt_().clamp_(min=1e-6)
-    angles = torch.arange(DIRECTIONS // 2, device=images.device) * (2 * math.pi / DIRECTIONS)
-    along = dx * angles.cos().view(1, -1, 1, 1) + dy * angles.sin().view(1, -1, 1, 1)
-    # strength * max(cos, 0)^4 for each direction; the opposite one has the same cosine, negative
-    along = torch.cat((along, -along), dim=1).relu_().square_().square_().div_(strength**3)
-    cells = halved(along)
-    norm = F.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1).sqrt() + 0.1
-    colours = halved(images) * COLOUR
-    return torch.cat(((cells / norm).clamp(max=1), colours), dim=1).half()
-
-
 def begin(seen: Tensor, box: Tensor, mask: Tensor) -> CorrelationFilter | None:
     """Learn the look of an object from one picture; None when the box is too small to hold on to.
 
     Args:
-        seen: [1, C, H, W] of `edges`.
+        seen: [1, C + COLOURS, H, W] of `engine.look`.
         box: float32 [4], centre and size in 0..1.
         mask: float32 [1, 1, h, w], 0..1, of the object in the picture.
     """
     if float(box[2:].min()) < LEAST_BOX:
         return None
-    around = _Around.boxes(box[None])
-    window = around.cut([seen])[0]
-    mean = window.mean(dim=(1, 2), keepdim=True)
-    spread = window.std(dim=(1, 2), keepdim=True) + 1e-3
+    around = Around.boxes(box[None])
+    mean = around.look([seen])[0].mean(dim=(1, 2), keepdim=True)
     (colours,) = _colours(seen, mask)
-    blank = CorrelationFilter(box, window.new_zeros(()), window.new_zeros(()), mean, spread, colours)
+    blank = CorrelationFilter(box, mean.new_zeros(()), mean.new_zeros(()), mean, colours)
     numerator, denominator = _lesson([blank], around, [seen], [mask])
     return replace(blank, numerator=numerator[0], denominator=denominator[0])
 
@@ -145,7 +116,7 @@ def learn(
     nudge = NUDGE * (overlap(old, boxes) > AGREE).float()
     new = torch.lerp(old, boxes, nudge[:, None])
     placed = [replace(f, box=box) for f, box in zip(filters, new, strict=True)]
-    numerators, denominators = _lesson(placed, _Around.boxes(new), seen, masks)
+    numerators, denominators = _lesson(placed, Around.boxes(new), seen, masks)
     return [
         replace(
             f,
@@ -163,7 +134,7 @@ def locate(
     """Move each filter to where its object is on a new picture.
 
     Args:
-        seen: [1, C, H, W] of `edges` for each filter's stream.
+        seen: [1, C + COLOURS, H, W] of `engine.look` for each filter's stream.
         frames: number of each picture; who is lost is looked for at other places in the next.
 
     Returns:
@@ -194,7 +165,7 @@ def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: T
     """How much the colours of masks are those that their objects had: Bhattacharyya's coefficients [n].
 
     Args:
-        seen: [1, C, H, W] of `edges` for each filter's stream.
+        seen: [1, C + COLOURS, H, W] of `engine.look` for each filter's stream.
         masks: float32 [n, 1, h, w], 0..1; of one that holds nothing it is 0.
     """
     found = torch.empty(len(filters), LEVELS**3, device=masks.device)
@@ -210,8 +181,8 @@ def _best(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]) -> tuple
     tried = start.repeat(len(SCALES), 1, 1)
     scales = start.new_tensor(SCALES)
     tried[..., 2:] *= scales[:, None, None]
-    around = _Around.boxes(tried.flatten(0, 1))
-    centres, peaks = _answer(filters, around, around.cut([*seen] * len(SCALES)))
+    around = Around.boxes(tried.flatten(0, 1))
+    centres, peaks = greatest(around, answers(filters, around, [*seen] * len(SCALES)))
     handicap = peaks.new_tensor([1.0 if scale == 1 else OTHER_SCALE for scale in SCALES])
     best = (peaks.view(len(SCALES), -1) * handicap[:, None]).argmax(dim=0)
     chosen = best * len(filters) + torch.arange(len(filters), device=best.device)
@@ -229,8 +200,8 @@ def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, f
     places = torch.cartesian_prod(columns, rows)
     boxes = torch.cat((places, size.expand(len(places), 2)), dim=1)
     boxes = torch.cat((one.box[None], boxes))
-    around = _Around.boxes(boxes)
-    centres, peaks = _answer([one], around, around.cut([seen] * len(boxes)))
+    around = Around.boxes(boxes)
+    centres, peaks = greatest(around, answers([one], around, [seen] * len(boxes)))
     best = int(peaks.argmax())
     there = replace(one, box=torch.cat((centres[best].clamp(0, 1), size)))
     (box,), (peak,) = _best([there], [seen])
@@ -254,7 +225,7 @@ def _ellipse(box: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _colours(seen: Tensor, masks: Tensor) -> Tensor:
     """How much of each mask [n, 1, h, w] of a picture has which colour: [n, LEVELS ** 3], sums of 1 or 0."""
-    (colour,) = blend(evenly_lit(seen[:, -3:].float() / COLOUR), LEVELS)
+    (colour,) = blend(evenly_lit(seen[:, -COLOURS:].float()), LEVELS)
     weight = F.interpolate(masks, seen.shape[-2:], mode="area").flatten(1)
     counted: Tensor = weight @ colour.T
     return counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6)
@@ -271,7 +242,7 @@ def _window_sides(boxes: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Around:
+class Around:
     """Windows around n boxes.
 
     Attributes:
@@ -287,13 +258,25 @@ class _Around:
     y: Tensor
 
     @staticmethod
-    def boxes(boxes: Tensor) -> _Around:
+    def boxes(boxes: Tensor) -> Around:
         sides = _window_sides(boxes)
-        return _Around(boxes[:, :2], boxes[:, 2:], sides, *lattice(boxes, sides, SIDE))
+        return Around(boxes[:, :2], boxes[:, 2:], sides, *lattice(boxes, sides, SIDE))
 
-    def cut(self, seen: Sequence[Tensor]) -> Tensor:
-        """What pictures show there, [n, C, SIDE, SIDE]."""
-        return cut(seen, self.x, self.y)
+    def cut(self, maps: Sequence[Tensor]) -> Tensor:
+        """What maps [1, C, h, w], one for each, show there: [n, C, SIDE, SIDE]."""
+        return cut(maps, self.x, self.y)
+
+    def look(self, seen: Sequence[Tensor]) -> Tensor:
+        """What is to be looked for there, of what is seen."""
+        return self.cut(seen)[:, :-COLOURS]
+
+    def wanted(self, offsets: Tensor) -> Tensor:
+        """The answer to a thing `offsets` [n, xy] samples off the middle; [n, SIDE, SIDE], middle first."""
+        sigma = (SPREAD * SIDE * self.sizes / self.sides).clamp(min=0.6)  # [n, xy] in samples
+        places = torch.fft.fftfreq(SIDE, 1 / SIDE, device=sigma.device)
+        away = (places - offsets[..., None] + SIDE / 2) % SIDE - SIDE / 2
+        x, y = torch.exp(-0.5 * (away / sigma[..., None]).square()).unbind(dim=1)
+        return y[:, :, None] * x[:, None]
 
     def inside(self) -> Tensor:
         """[n, 1, SIDE, SIDE], 1 where a window is in the picture: what is beyond its edge says nothing."""
@@ -302,41 +285,45 @@ class _Around:
 
 def _spectrum(filters: Sequence[CorrelationFilter], windows: Tensor, weight: Tensor) -> Tensor:
     """Of windows [k * n, C, SIDE, SIDE], k of each filter: [k, n, C, SIDE, SIDE / 2 + 1]."""
-    mean, spread = torch.stack([f.mean for f in filters]), torch.stack([f.spread for f in filters])
+    mean = torch.stack([f.mean for f in filters])
     each = windows.view(-1, len(filters), *windows.shape[1:])
     faded = (weight * _fade(windows.device)).view(-1, len(filters), 1, SIDE, SIDE)
-    out: Tensor = torch.fft.rfft2((each - mean).div_(spread).mul_(faded))
+    out: Tensor = torch.fft.rfft2((each - mean) * faded)
     return out
 
 
 @lru_cache(maxsize=8)
 def _fade(device: torch.device) -> Tensor:
     """[SIDE, SIDE], 1 in the middle of a window to 0 at its edge."""
-    fade = torch.hann_window(SIDE, periodic=False, device=device)
-    return fade[:, None] * fade
+    with torch.inference_mode(False):  # used in training as well
+        fade = torch.hann_window(SIDE, periodic=False, device=device)
+        return fade[:, None] * fade
 
 
 def _lesson(
-    filters: Sequence[CorrelationFilter], around: _Around, seen: Sequence[Tensor], masks: Sequence[Tensor]
+    filters: Sequence[CorrelationFilter], around: Around, seen: Sequence[Tensor], masks: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Numerators and denominators of the filters that answer to these windows with a peak in the middle."""
     near = F.max_pool2d(around.cut(masks), 2 * MARGIN + 1, 1, MARGIN)
     weight = around.inside() * (OUTSIDE + (1 - OUTSIDE) * near)
-    (x,) = _spectrum(filters, around.cut(seen), weight)
-    sigma = (SPREAD * SIDE * around.sizes / around.sides).clamp(min=0.6)  # [n, xy] in samples
-    offset = torch.fft.fftfreq(SIDE, 1 / SIDE, device=x.device)
-    wanted = torch.exp(-0.5 * (offset / sigma[..., None]).square())  # [n, xy, SIDE]
-    y = torch.fft.rfft2(wanted[:, 1, :, None] * wanted[:, 0, None, :])
+    (x,) = _spectrum(filters, around.look(seen), weight)
+    y = torch.fft.rfft2(around.wanted(torch.zeros_like(around.centres)))
     return y.conj()[:, None] * x, x.abs().square().sum(dim=1)
 
 
-def _answer(filters: Sequence[CorrelationFilter], around: _Around, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Where in windows, k of each filter, the answer is greatest, [k * n, 2], and how great, [k * n]."""
+def answers(filters: Sequence[CorrelationFilter], around: Around, seen: Sequence[Tensor]) -> Tensor:
+    """What filters say of windows, k of each: [k * n, SIDE, SIDE], the middle of each window first."""
     numerator = torch.stack([f.numerator for f in filters])
     power = torch.stack([f.denominator for f in filters])
     ridge = RIDGE * power.mean(dim=(1, 2), keepdim=True)
-    spectrum = (numerator.conj() * _spectrum(filters, windows, around.inside())).sum(dim=2) / (power + ridge)
-    answer = torch.fft.irfft2(spectrum, s=(SIDE, SIDE)).flatten(0, 1)
+    windows = _spectrum(filters, around.look(seen), around.inside())
+    spectrum = (numerator.conj() * windows).sum(dim=2) / (power + ridge)
+    out: Tensor = torch.fft.irfft2(spectrum, s=(SIDE, SIDE)).flatten(0, 1)
+    return out
+
+
+def greatest(around: Around, answer: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in the picture answers are greatest, [n, 2], and how great, [n]."""
     peaks, places = answer.flatten(1).max(dim=1)
     lanes = torch.arange(len(places), device=places.device)
     row, column = places // SIDE, places % SIDE

@@ -26,14 +26,14 @@ class Features:
         top: [1, hidden_dim, S/16, S/16].
         high: the decoder's high-resolution maps, [1, hidden_dim / 8, S/4, S/4] and
             [1, hidden_dim / 4, S/8, S/8]; empty for networks without.
-        edges: what correlation filters see of the picture, for presets with; `engine.correlation`.
+        look: what correlation filters see of the picture, for presets with; `engine.look`.
         picture: float16 [1, 3, S/2, S/2] of the picture itself, for presets whose masks snap to its colours.
         image: uint8 [1, 3, S, S], the picture, for presets that look closely at parts of it.
     """
 
     top: Tensor
     high: tuple[Tensor, ...]
-    edges: Tensor | None = None
+    look: Tensor | None = None
     picture: Tensor | None = None
     image: Tensor | None = None
 
@@ -43,7 +43,7 @@ class Features:
     @property
     def seen(self) -> tuple[Tensor | None, ...]:
         """What is kept of the picture beside what the network makes of it."""
-        return self.edges, self.picture, self.image
+        return self.look, self.picture, self.image
 
 
 @dataclass(frozen=True, slots=True, eq=False)

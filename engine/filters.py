@@ -56,7 +56,7 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
     A new filter begins where a person has spoken, and where an object is seen that has none.
 
     Args:
-        lanes: whose frames have edges.
+        lanes: whose frames have a look.
         visible: `id` of lanes whose object is seen.
     """
     here = [lane for lane in lanes if id(lane) in visible]
@@ -70,7 +70,7 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
             else:  # it may be another thing: it is looked for elsewhere as well until it is sure
                 known[id(lane)] = lane.filter
     for lane in begun:
-        picture, answer = lane.features.edges, lane.answer
+        picture, answer = lane.features.look, lane.answer
         assert picture is not None
         known[id(lane)] = correlation.begin(picture, answer.outlines()[0], _mask(answer.filled))
     if taught:
@@ -83,7 +83,7 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
 
 def _pictured(lanes: Sequence[Lane]) -> tuple[list[CorrelationFilter], list[Tensor]]:
     """Filters of lanes that have one, and their pictures."""
-    pairs = [(lane.filter, lane.features.edges) for lane in lanes]
+    pairs = [(lane.filter, lane.features.look) for lane in lanes]
     both = [(f, picture) for f, picture in pairs if f is not None and picture is not None]
     assert len(both) == len(lanes), "a filter without a picture"
     return [f for f, _ in both], [picture for _, picture in both]

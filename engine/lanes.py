@@ -257,7 +257,7 @@ def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
     Objects of presets with filters keep what they remember while they are away: a network that has nothing
     but absence to compare with takes nothing for the object any more.
     """
-    pictured = [lane for lane in lanes if lane.features.edges is not None]
+    pictured = [lane for lane in lanes if lane.features.look is not None]
     visible = seen(pictured)
     known = filters.learn(pictured, visible)
     memories = {

@@ -29,6 +29,10 @@ class Parts(Protocol):
         """The feature maps of pictures [N, 3, S, S], from fine to coarse."""
         ...
 
+    def look(self, halves: Tensor) -> Tensor:
+        """What correlation filters see of pictures of half the size, [N, C, S/4, S/4]; `engine.look`."""
+        ...
+
     def masks(
         self,
         source: Tensor,
@@ -91,6 +95,10 @@ class StockParts:
 
     def levels(self, images: Tensor) -> list[Tensor]:
         return levels_of(self._net, images)
+
+    def look(self, halves: Tensor) -> Tensor:
+        seen: Tensor = self._net.look(halves)
+        return seen
 
     def masks(
         self,

@@ -3,7 +3,7 @@
 Everything but the trunk is stock SAM 2.1 with small numbers. The trunk is a plain residual network: dense
 3x3 convolutions run near a CPU's peak where depthwise ones and attention do not, and learn fast from
 little data (docs/pico.md has the measurements). A redrawer for what is clicked goes with it, which SAM 2
-does not have. Knows no weights file, no tracker and no training.
+does not have, and what correlation filters see. Knows no weights file, no tracker and no training.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from engine.convnorm import ConvNorm
+from engine.look import Look
 from engine.redrawer import Redrawer
 
 
@@ -130,7 +131,7 @@ def build_pico(config: PicoConfig | None = None) -> SAM2Base:
             "dynamic_multimask_stability_thresh": 0.98,
         },
     )
-    net.redrawer = Redrawer()
+    net.redrawer, net.look = Redrawer(), Look()
     return net
 
 

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from engine.choice import likeliest
 from engine.closeup import Closeup, View
-from engine.correlation import edges
 from engine.dense import dense_boxes
 from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes, pictures_of
 from engine.holes import fill_holes
+from engine.look import seen
 from engine.memory import Memory
 from engine.parts import Masks
 from engine.pixels import halved, normalised, restored
@@ -70,9 +70,9 @@ class Stages:
         encoded = []
         for batch in images[:, None] if images.device.type == "cpu" else (images,):
             levels = self._levels(batch)
-            for n, seen in enumerate(self._seen(batch)):
+            for n, kept in enumerate(self._seen(batch)):
                 high = tuple(level[n : n + 1] for level in levels[:-1])
-                encoded.append(Features(levels[-1][n : n + 1], high, *seen))
+                encoded.append(Features(levels[-1][n : n + 1], high, *kept))
         return encoded
 
     @_in_precision
@@ -85,10 +85,14 @@ class Stages:
         if not (self._filtered or self._snaps):
             return list(zip(nothing, nothing, nothing, strict=True))
         half = halved(images.float())
-        seen = edges(half)[:, None] if self._filtered else nothing
+        looked = seen(self._look(half), half).half()[:, None] if self._filtered else nothing
         pictures = half.half()[:, None] if self._snaps else nothing
         kept = restored(images)[:, None] if self._looks_close else nothing
-        return list(zip(seen, pictures, kept, strict=True))
+        return list(zip(looked, pictures, kept, strict=True))
+
+    @_in_precision
+    def _look(self, halves: Tensor) -> Tensor:
+        return self._parts.look(halves)
 
     def unremembered(self, features: Features) -> Tensor:
         """[1, C, H, W] for an object that is seen for the first time: no memory to read."""

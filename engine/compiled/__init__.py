@@ -50,10 +50,12 @@ class CompiledParts:
         examples = _Examples(net)
         self._no_prior = torch.zeros_like(examples.written(1)[1])
         self._encoder = Graph(Encoder(net), examples.encoded(), dtype, threads)
+        self._look = Graph(net.look, examples.halved(), dtype, threads)
         self._decoder = Graph(Decoder(net), examples.decoded(1, BOXED), dtype, threads)
         self._writer = Graph(Writer(net), examples.written(1), dtype, threads)
         self._reader = Graph(Reader(net), examples.read(1, 0), dtype, threads)
         self._encoder.prepare(examples.encoded())
+        self._look.prepare(examples.halved())
         self._decoder.prepare(examples.decoded(1, CORRECTED))
         for batch in BATCHES:
             for tokens in (CLICKED, BOXED):
@@ -64,6 +66,10 @@ class CompiledParts:
 
     def levels(self, images: Tensor) -> list[Tensor]:
         return self._encoder(images)
+
+    def look(self, halves: Tensor) -> Tensor:
+        (seen,) = self._look(halves)
+        return seen
 
     def masks(
         self,
@@ -135,6 +141,9 @@ class _Examples:
 
     def encoded(self) -> list[Tensor]:
         return [self._some(1, 3, self._size, self._size)]
+
+    def halved(self) -> list[Tensor]:
+        return [self._some(1, 3, self._size // 2, self._size // 2)]
 
     def decoded(self, batch: int, tokens: int) -> list[Tensor]:
         fine, finer = self._map(1, self._width // 8, 4), self._map(1, self._width // 4, 2)

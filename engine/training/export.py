@@ -49,7 +49,9 @@ def plot(log: Path, out: Path, window: int = 100) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4))
     for name, axis in (("mask", axes[0]), ("first_iou", axes[1]), ("tracked_iou", axes[1])):
         points = [rows[i : i + window] for i in range(0, len(rows), window)]
-        kept = [p for p in points if name != "tracked_iou" or p[0]["stage"] not in ("still", "clicks")]
+        kept = [
+            p for p in points if name != "tracked_iou" or p[0]["stage"] not in ("still", "clicks", "look")
+        ]
         steps = [int(p[-1]["step"]) for p in kept]
         axis.plot(steps, [sum(float(r[name]) for r in p) / len(p) for p in kept], label=name)
     for axis in axes:

@@ -6,6 +6,7 @@ import copy
 import csv
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 
 from engine.pico import PicoConfig, build_pico, resize
+from engine.training.looking import look
 from engine.training.material import Material
 from engine.training.plan import Stage, learning_rate, stage_at
 from engine.training.redrawing import redraw
-from engine.training.scenes import SceneConfig, make_clips
+from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.team import Team
 from engine.training.unroll import Lesson, Outcome, unroll
 
-REDRAWER = "redrawer."  # its names in the network begin so
+# What has a lesson of its own, by what its names in the network begin with.
+LESSONS: dict[str, Callable[[SAM2Base, Clips, torch.Generator], Outcome]] = {"redrawer": redraw, "look": look}
 LOG = ("step", "stage", "seconds", "lr", "mask", "iou", "score", "first_iou", "tracked_iou", "grad")
 
 
@@ -139,25 +142,31 @@ class Run:
     def _teach(self, stage: Stage, progress: float) -> Outcome:
         resize(self.net, stage.size)
         self._choose(stage)
+        slow, fast = stage.pace
         scene = SceneConfig(
-            size=stage.size, frames=stage.frames, leave=stage.leave, speed=stage.speed, reels=stage.reels
+            size=stage.size,
+            frames=stage.frames,
+            leave=stage.leave,
+            speed=stage.speed,
+            pace=slow * (fast / slow) ** float(torch.rand((), generator=self.generator)),
+            reels=stage.reels,
         )
         with torch.no_grad():
             self.wardrobe.at(self.step)
             clips = make_clips(self.material, self.wardrobe, stage.clips, scene, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            if stage.redraw:
-                return redraw(self.net, clips, self.generator)
+            if stage.part:
+                return LESSONS[stage.part](self.net, clips, self.generator)
             lesson = draw_lesson(stage, progress, self.generator)
             return unroll(self.net, clips, lesson, self.generator)
 
     def _choose(self, stage: Stage) -> None:
-        """Who learns, the redrawer or all the rest, and whose norms measure what they see."""
+        """Who learns, and whose norms measure what they see."""
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(name.startswith(REDRAWER) == stage.redraw)
+            parameter.requires_grad_(part_of(name) == stage.part)
         for name, module in self.net.named_modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.train(name.startswith(REDRAWER) == stage.redraw and not stage.freeze)
+                module.train(part_of(name) == stage.part and not stage.freeze)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -168,6 +177,12 @@ class Run:
                 value.lerp_(theirs[name], 1 - decay)
             else:
                 value.copy_(theirs[name])
+
+
+def part_of(name: str) -> str:
+    """Which part with a lesson of its own a name in the network is of, none for all others."""
+    part, _, _ = name.partition(".")
+    return part if part in LESSONS else ""
 
 
 def draw_lesson(stage: Stage, progress: float, g: torch.Generator) -> Lesson:

@@ -22,8 +22,10 @@ class Stage:
         told: chance that the network is told by the truth whether an object is there (its own verdict is
             taught all the same), so that a wrong one does not spoil what it remembers.
         freeze: batch norms keep their averages; for stages with too few clips at once to measure them.
+        pace: least and most time that passes per frame, in frames.
         reels: share of the clips that stand on real pictures with a marked object.
-        redraw: only the redrawer learns, from what the network offers for clicks.
+        part: what learns, all else as it is: the `redrawer`, from what the network offers for clicks, or the
+            `look` of correlation filters; if none, everything but these.
     """
 
     name: str
@@ -41,8 +43,9 @@ class Stage:
     balance: tuple[float, float] = (0.0, 0.0)
     told: float = 1.0
     freeze: bool = False
+    pace: tuple[float, float] = (1.0, 1.0)
     reels: float = 0.35
-    redraw: bool = False
+    part: str = ""
 
 
 STAGES: dict[str, Stage] = {
@@ -65,7 +68,8 @@ STAGES: dict[str, Stage] = {
         told=0.3,
         freeze=True,
     ),
-    "clicks": Stage("clicks", 4000, 8, 1, 256, leave=0.0, reels=0.6, redraw=True),
+    "clicks": Stage("clicks", 4000, 8, 1, 256, leave=0.0, reels=0.6, part="redrawer"),
+    "look": Stage("look", 1500, 8, 4, 256, leave=0.15, speed=0.25, pace=(0.5, 4.0), part="look"),
 }
 
 

@@ -222,8 +222,8 @@ def test_a_preview_shows_the_outline_as_well(pico: Model) -> None:
 def test_many_small_things_take_turns(pico: Model) -> None:
     (features,) = pico.stages.encode(pico.pixels.read(Frame(0, scene(0)[0])))
     (other,) = pico.stages.encode(pico.pixels.read(Frame(0, scene(1)[0])))
-    assert features.edges is not None
-    small = correlation.begin(features.edges, torch.tensor([0.3, 0.6, 0.05, 0.06]), torch.ones(1, 1, 64, 64))
+    assert features.look is not None
+    small = correlation.begin(features.look, torch.tensor([0.3, 0.6, 0.05, 0.06]), torch.ones(1, 1, 64, 64))
     assert small is not None
     large = replace(small, box=torch.tensor([0.5, 0.5, 0.4, 0.2]))
     looks = dict.fromkeys(range(6), 0)

@@ -18,6 +18,7 @@ from engine import machine
 from engine.compiled import CompiledParts, can_compile, graph
 from engine.compiled.graph import Graph
 from engine.features import Clicks
+from engine.look import CHANNELS
 from engine.models import Model, load_model
 from engine.parts import Parts, Read, StockParts
 
@@ -79,6 +80,13 @@ def test_pictures_are_encoded_alike(compiled: CompiledParts, stock: StockParts) 
     levels = stock.levels(image)
     assert [level.shape[-1] for level in levels] == [64, 32, 16]
     assert max(map(off, compiled.levels(image), levels)) < EXACT
+
+
+def test_filters_see_alike(compiled: CompiledParts, stock: StockParts) -> None:
+    half = torch.randn(1, 3, SIZE // 2, SIZE // 2)
+    seen = compiled.look(half)
+    assert seen.shape == (1, CHANNELS, 64, 64)
+    assert off(seen, stock.look(half)) < EXACT
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 7])

@@ -13,7 +13,8 @@ from torch import Tensor
 from engine.pico import PicoConfig, build_pico
 from engine.training import prompts
 from engine.training.export import export, plot
-from engine.training.loop import REDRAWER, Run, RunConfig, prime
+from engine.training.looking import look
+from engine.training.loop import LESSONS, Run, RunConfig, part_of, prime
 from engine.training.losses import Decoded, frame_losses
 from engine.training.material import Material, Reels, gather
 from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
@@ -27,7 +28,8 @@ from engine.types import EngineError
 TINY = (
     Stage("still", 2, clips=2, frames=1, size=64, first=(0.5, 0.5, 0.0), clicks=1.0),
     Stage("video", 2, clips=1, frames=3, size=64, correct=1.0, pointed=0.5),
-    Stage("clicks", 2, clips=2, frames=1, size=64, redraw=True),
+    Stage("clicks", 2, clips=2, frames=1, size=64, part="redrawer"),
+    Stage("look", 2, clips=2, frames=3, size=64, part="look"),
 )
 
 
@@ -230,25 +232,27 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, pictures
     second = run(tmp_path / "parts", pictures)
     second.resume(tmp_path / "parts" / "last.pt")
     second.train()
-    assert whole.step == second.step == 6
+    assert whole.step == second.step == 8
     for name, value in whole.net.state_dict().items():
         assert torch.equal(value, second.net.state_dict()[name]), name
 
 
-def test_the_redrawer_learns_by_itself_and_the_rest_without_it(tmp_path: Path, pictures: Pictures) -> None:
-    def changed(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[bool]:
-        """For what has changed, whether it is the redrawer's."""
-        return {name.startswith(REDRAWER) for name in one if not torch.equal(one[name], other[name])}
+def test_parts_with_lessons_of_their_own_learn_alone(tmp_path: Path, pictures: Pictures) -> None:
+    def changed(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
+        """The parts that have."""
+        return {part_of(name) for name in one if not torch.equal(one[name], other[name])}
 
     run_ = run(tmp_path, pictures)
     states = []
-    for _ in range(6):
+    for _ in range(8):
         states.append({name: value.clone() for name, value in run_.net.state_dict().items()})
         row = run_.advance()
         assert row["grad"] > 0
     states.append(run_.net.state_dict())
-    assert all(changed(*pair) == {False} for pair in itertools.pairwise(states[:5]))
-    assert all(changed(*pair) == {True} for pair in itertools.pairwise(states[4:]))
+    assert all(changed(*pair) == {""} for pair in itertools.pairwise(states[:5]))
+    assert all(changed(*pair) == {"redrawer"} for pair in itertools.pairwise(states[4:7]))
+    assert all(changed(*pair) == {"look"} for pair in itertools.pairwise(states[6:]))
+    assert set(LESSONS) == {"redrawer", "look"}
 
 
 def test_the_redrawer_learns_to_draw_and_to_judge(pictures: Pictures) -> None:
@@ -271,15 +275,34 @@ def test_the_redrawer_learns_to_draw_and_to_judge(pictures: Pictures) -> None:
     assert iou < 0.95 * iou_then
 
 
+def test_what_filters_see_is_learnt_through_them(pictures: Pictures) -> None:
+    """The same clips over and over: filters begun on the first pictures find more of the things later."""
+    torch.manual_seed(0)
+    net = build_pico(PicoConfig(image_size=64)).eval()
+    clips = filmed(pictures, 6, 4, leave=0.3)
+    optimiser = torch.optim.AdamW(net.look.parameters(), 3e-3)
+    losses = []
+    for _ in range(30):
+        outcome = look(net, clips, generator())
+        optimiser.zero_grad()
+        outcome.losses.total.backward()
+        optimiser.step()
+        losses.append(float(outcome.losses.mask.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+    assert outcome.tracked_iou > 0.6
+    nothing = Clips(clips.images, torch.zeros_like(clips.masks), clips.shown)
+    assert float(look(net, nothing, generator()).losses.total.detach()) == 0
+
+
 def test_a_run_leaves_a_log_a_curve_and_weights_that_load(tmp_path: Path, pictures: Pictures) -> None:
     from safetensors.torch import load_file
 
     trained = run(tmp_path, pictures)
     trained.train()
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 7
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 9
     plot(tmp_path / "log.csv", tmp_path / "curve.png", window=2)
     assert (tmp_path / "curve.png").stat().st_size > 1000
-    assert export(tmp_path / "last.pt", tmp_path / "pico.safetensors") == 6
+    assert export(tmp_path / "last.pt", tmp_path / "pico.safetensors") == 8
     assert (tmp_path / "pico.safetensors").stat().st_size < 16e6
     build_pico().load_state_dict(load_file(tmp_path / "pico.safetensors"))
 
