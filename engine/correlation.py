@@ -35,7 +35,7 @@ RIDGE = 0.02  # of the mean power
 RATE = 0.01  # of learning, per frame
 # What lies outside the mask and its margin, in samples, counts this much in learning: with all of it a filter
 # clings to a still background that an object moves over, with none it has less to tell the object by.
-OUTSIDE, MARGIN = 0.2, 2
+OUTSIDE, MARGIN = 0.08, 2
 SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.95, 0.6  # tried; handicap; how far to follow the best
 NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
 # Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; from the second on it
