@@ -12,6 +12,13 @@ from safetensors.torch import save_file
 
 from engine.types import EngineError
 
+# Numbers of the log: in which of the two graphs they are drawn, and the stages in which they say nothing.
+DRAWN: dict[str, tuple[int, tuple[str, ...]]] = {
+    "mask": (0, ()),
+    "first_iou": (1, ("look",)),
+    "tracked_iou": (1, ("still", "clicks", "look")),
+}
+
 
 def export(last: Path, out: Path) -> int:
     """Write the averaged weights of a run's `last.pt` as float16 safetensors; returns the step.
@@ -47,13 +54,11 @@ def plot(log: Path, out: Path, window: int = 100) -> None:
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4))
-    for name, axis in (("mask", axes[0]), ("first_iou", axes[1]), ("tracked_iou", axes[1])):
+    for name, (place, silent) in DRAWN.items():
         points = [rows[i : i + window] for i in range(0, len(rows), window)]
-        kept = [
-            p for p in points if name != "tracked_iou" or p[0]["stage"] not in ("still", "clicks", "look")
-        ]
+        kept = [p for p in points if p[0]["stage"] not in silent]
         steps = [int(p[-1]["step"]) for p in kept]
-        axis.plot(steps, [sum(float(r[name]) for r in p) / len(p) for p in kept], label=name)
+        axes[place].plot(steps, [sum(float(r[name]) for r in p) / len(p) for p in kept], label=name)
     for axis in axes:
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)

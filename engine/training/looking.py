@@ -27,7 +27,7 @@ OFF = 0.06  # of its sides, that the first box is off
 # Where windows are on later pictures: this share of them where the thing was, as when it is followed; a few
 # anywhere, as when it is searched for; the others so many of its sides from it, mostly the first.
 STAYS, ANYWHERE, BESIDE, FAR_BESIDE, MOSTLY = 0.45, 0.1, 0.5, 1.2, 0.7
-REACH = 0.85  # of half a window, in which a thing can be found; it counts as away beyond
+REACH, AWAY = 0.85, 1.575  # half windows from the middle in which a thing can be found; from which it cannot
 SOME_AREA, SOME_SHOWN = LEAST_AREA / 2, 0.2  # of a thing of which it is not asked whether it is there
 WORST = 24  # of a window's answers where nothing is, that count most
 EVERYWHERE, PLACED, SHARP = 10.0, 0.15, 8.0  # weight of all of those; of where it is; of answers as logits
@@ -56,11 +56,11 @@ def look(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
 
     `tracked_iou` is the share of things whose greatest answer is on them.
     """
-    look = net.look
-    assert isinstance(look, Look)
+    part = net.look
+    assert isinstance(part, Look)
     batch, frames = clips.masks.shape[:2]
     halves = halved(normalised(clips.images.flatten(0, 1)))
-    maps = torch.unflatten(seen(look(halves).float(), halves), 0, (batch, frames))
+    maps = torch.unflatten(seen(part(halves).float(), halves), 0, (batch, frames))
     with torch.autocast(maps.device.type, enabled=False):
         return _answered(maps, clips, g)
 
@@ -85,7 +85,6 @@ def _answered(maps: Tensor, clips: Clips, g: torch.Generator) -> Outcome:
 
 
 def _begun(maps: Tensor, box: Tensor, cover: Tensor) -> CorrelationFilter:
-    box = torch.cat((box[:2], box[2:].clamp(min=correlation.LEAST_BOX)))
     begun = correlation.begin(maps, box, cover[None])
     assert begun is not None
     return begun
@@ -100,7 +99,8 @@ def _boxes(masks: Tensor) -> Tensor:
 
 def _jittered(boxes: Tensor, g: torch.Generator) -> Tensor:
     off = OFF * (2 * torch.rand(boxes.shape, generator=g) - 1).to(boxes.device)
-    return torch.cat((boxes[:, :2] + off[:, :2] * boxes[:, 2:], boxes[:, 2:] * off[:, 2:].exp()), dim=1)
+    size = (boxes[:, 2:] * off[:, 2:].exp()).clamp(min=correlation.LEAST_BOX)
+    return torch.cat((boxes[:, :2] + off[:, :2] * boxes[:, 2:], size), dim=1)
 
 
 def _windows(
@@ -132,7 +132,7 @@ def _windows(
     some = (clips.masks[clip, t, thing].float().mean(dim=(1, 2)) > SOME_AREA) & (
         clips.shown[clip, t, thing] > SOME_SHOWN
     )
-    unsure = torch.where(there, (off >= REACH) & (off < 2 - REACH / 2), some)
+    unsure = torch.where(there, (off >= REACH) & (off < AWAY), some)
     return _Windows(around, offset, (there & (off < REACH)).float(), (~unsure).float())
 
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.pico import PicoConfig, build_pico
 from engine.training import prompts
 from engine.training.export import export, plot
 from engine.training.looking import look
 from engine.training.loop import LESSONS, Run, RunConfig, part_of, prime
-from engine.training.losses import Decoded, frame_losses
+from engine.training.losses import Decoded, Losses, frame_losses
 from engine.training.material import Material, Reels, gather
 from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
 from engine.training.redrawing import redraw
 from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.textures import PICTURE, Pictures, procedural_pictures
-from engine.training.unroll import Lesson, promptable, unroll
+from engine.training.unroll import Lesson, Outcome, promptable, unroll
 from engine.types import EngineError
 
 TINY = (
@@ -255,24 +256,32 @@ def test_parts_with_lessons_of_their_own_learn_alone(tmp_path: Path, pictures: P
     assert set(LESSONS) == {"redrawer", "look"}
 
 
+def taught(part: nn.Module, steps: int, lesson: Callable[[], Outcome]) -> tuple[Outcome, Outcome]:
+    """What the first and the last of so many steps of a lesson came to."""
+    optimiser = torch.optim.AdamW(part.parameters(), 3e-3)
+    outcomes = []
+    for _ in range(steps):
+        outcome = lesson()
+        optimiser.zero_grad()
+        outcome.losses.total.backward()
+        optimiser.step()
+        losses = Losses(
+            *(x.detach() for x in (outcome.losses.mask, outcome.losses.iou, outcome.losses.score))
+        )
+        outcomes.append(replace(outcome, losses=losses))
+    return outcomes[0], outcomes[-1]
+
+
 def test_the_redrawer_learns_to_draw_and_to_judge(pictures: Pictures) -> None:
     """The same two pictures over and over: their objects are drawn better, and better judged."""
     torch.manual_seed(0)
     net = build_pico(PicoConfig(image_size=64)).eval()
     prime(net)
     clips = filmed(pictures, 2, 1)
-    redrawer = net.redrawer.train()
-    optimiser = torch.optim.AdamW(redrawer.parameters(), 3e-3)
-    outcomes = []
-    for _ in range(40):
-        outcome = redraw(net, clips, generator())
-        optimiser.zero_grad()
-        outcome.losses.total.backward()
-        optimiser.step()
-        outcomes.append(tuple(float(x.detach()) for x in (outcome.losses.mask, outcome.losses.iou)))
-    (mask, iou), (mask_then, iou_then) = outcomes[-1], outcomes[0]
-    assert mask < 0.7 * mask_then
-    assert iou < 0.95 * iou_then
+    net.redrawer.train()
+    then, now = taught(net.redrawer, 40, lambda: redraw(net, clips, generator()))
+    assert float(now.losses.mask) < 0.7 * float(then.losses.mask)
+    assert float(now.losses.iou) < 0.95 * float(then.losses.iou)
 
 
 def test_what_filters_see_is_learnt_through_them(pictures: Pictures) -> None:
@@ -280,16 +289,9 @@ def test_what_filters_see_is_learnt_through_them(pictures: Pictures) -> None:
     torch.manual_seed(0)
     net = build_pico(PicoConfig(image_size=64)).eval()
     clips = filmed(pictures, 6, 4, leave=0.3)
-    optimiser = torch.optim.AdamW(net.look.parameters(), 3e-3)
-    losses = []
-    for _ in range(30):
-        outcome = look(net, clips, generator())
-        optimiser.zero_grad()
-        outcome.losses.total.backward()
-        optimiser.step()
-        losses.append(float(outcome.losses.mask.detach()))
-    assert losses[-1] < 0.9 * losses[0]
-    assert outcome.tracked_iou > 0.6
+    then, now = taught(net.look, 30, lambda: look(net, clips, generator()))
+    assert float(now.losses.mask) < 0.9 * float(then.losses.mask)
+    assert now.tracked_iou > 0.6
     nothing = Clips(clips.images, torch.zeros_like(clips.masks), clips.shown)
     assert float(look(net, nothing, generator()).losses.total.detach()) == 0
 
