@@ -53,7 +53,8 @@ def disown(lanes: Sequence[Lane]) -> None:
 def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, CorrelationFilter | None]:
     """What is to be known after this frame, by `id` of the lane.
 
-    A new filter begins where a person has spoken, and where an object is seen that has none.
+    A new filter begins where a person has spoken, and where an object is seen that has none: with the box
+    that was drawn, if one was, else with the mask's.
 
     Args:
         lanes: whose frames have a look.
@@ -72,7 +73,8 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
     for lane in begun:
         picture, answer = lane.features.look, lane.answer
         assert picture is not None
-        known[id(lane)] = correlation.begin(picture, answer.outlines()[0], _mask(answer.filled))
+        box = answer.outlines()[0] if lane.box is None else answer.filled.new_tensor(lane.box)
+        known[id(lane)] = correlation.begin(picture, box, _mask(answer.filled))
     if taught:
         outlines = Decoded.batch([lane.answer for lane in taught]).outlines()
         masks = [_mask(lane.answer.filled) for lane in taught]

@@ -21,7 +21,7 @@ from engine.closeup import View
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded, Features
 from engine.memory import Entry, Memory
-from engine.prompts import LabelledPoint
+from engine.prompts import LabelledPoint, drawn_box
 from engine.stages import Stages
 from engine.story import Story
 from engine.types import EngineError, Frame, Prompt
@@ -77,6 +77,11 @@ class Lane:
     def unborn(self) -> bool:
         """There is no object yet: only a prompt that includes something can make it."""
         return self.first and self.decoded is None
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """Centre and size in 0..1 of the box that a person has drawn on this frame, if one was."""
+        return drawn_box(self.points)
 
     @property
     def answer(self) -> Decoded:

@@ -70,6 +70,14 @@ def labelled(prompt: Points | Box) -> tuple[LabelledPoint, ...]:
     return points
 
 
+def drawn_box(points: tuple[LabelledPoint, ...]) -> tuple[float, float, float, float] | None:
+    """Centre and size of the box among `labelled` points, if there is one."""
+    if [label for _, _, label in points[:2]] != [2, 3]:
+        return None
+    (x0, y0, _), (x1, y1, _) = points[:2]
+    return (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
+
+
 def clicks(points: tuple[LabelledPoint, ...], image_size: int, device: torch.device) -> Clicks:
     """Points in the network's pixels."""
     coords = torch.tensor([[(x, y) for x, y, _ in points]], dtype=torch.float32) * image_size
