@@ -2,8 +2,9 @@
 
 Everything but the trunk is stock SAM 2.1 with small numbers. The trunk is a plain residual network: dense
 3x3 convolutions run near a CPU's peak where depthwise ones and attention do not, and learn fast from
-little data (docs/pico.md has the measurements). A redrawer for what is clicked goes with it, which SAM 2
-does not have, and what correlation filters see. Knows no weights file, no tracker and no training.
+little data (docs/pico.md has the measurements). What SAM 2 does not have goes with it: a redrawer for what
+is clicked, what correlation filters see, and a regressor of boxes. Knows no weights file, no tracker and no
+training.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from engine.convnorm import ConvNorm
 from engine.look import Look
 from engine.redrawer import Redrawer
+from engine.regressor import BoxRegressor
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def build_pico(config: PicoConfig | None = None) -> SAM2Base:
             "dynamic_multimask_stability_thresh": 0.98,
         },
     )
-    net.redrawer, net.look = Redrawer(), Look()
+    net.redrawer, net.look, net.regressor = Redrawer(), Look(), BoxRegressor()
     return net
 
 

@@ -66,14 +66,14 @@ def look(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
 
 
 def _answered(maps: Tensor, clips: Clips, g: torch.Generator) -> Outcome:
-    boxes, clear = _boxes(clips.masks), promptable(clips)
+    boxes, clear = boxes_of(clips.masks), promptable(clips)
     clip, thing = clear[:, 0].nonzero().unbind(dim=1)
     if not len(clip):
         nothing = 0 * maps.sum()
         return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
-    first = _jittered(boxes[clip, 0, thing], g)
+    first = jittered(boxes[clip, 0, thing], g)
     covers = F.avg_pool2d(clips.masks[clip, 0, thing][:, None].float(), 4)
-    filters = [_begun(maps[b, :1], *at) for b, *at in zip(clip.tolist(), first, covers, strict=True)]
+    filters = [begun(maps[b, :1], *at) for b, *at in zip(clip.tolist(), first, covers, strict=True)]
     losses, hits = [], []
     for t in range(1, clips.masks.shape[1]):
         asked = _windows(clips, boxes, clear, (clip, thing), t, first, g)
@@ -84,20 +84,20 @@ def _answered(maps: Tensor, clips: Clips, g: torch.Generator) -> Outcome:
     return Outcome(Losses(total, 0 * total, 0 * total), 0.0, sum(hits) / len(hits))
 
 
-def _begun(maps: Tensor, box: Tensor, cover: Tensor) -> CorrelationFilter:
+def begun(maps: Tensor, box: Tensor, cover: Tensor) -> CorrelationFilter:
     begun = correlation.begin(maps, box, cover[None])
     assert begun is not None
     return begun
 
 
-def _boxes(masks: Tensor) -> Tensor:
+def boxes_of(masks: Tensor) -> Tensor:
     """[B, T, O, 4] centre and size in 0..1 of masks bool [B, T, O, S, S]."""
     corners = prompts.corners(masks.flatten(0, 2)).view(*masks.shape[:3], 4) / masks.shape[-1]
     low, high = corners[..., :2], corners[..., 2:]
     return torch.cat(((low + high) / 2, (high - low).clamp(min=correlation.LEAST_BOX)), dim=-1)
 
 
-def _jittered(boxes: Tensor, g: torch.Generator) -> Tensor:
+def jittered(boxes: Tensor, g: torch.Generator) -> Tensor:
     off = OFF * (2 * torch.rand(boxes.shape, generator=g) - 1).to(boxes.device)
     size = (boxes[:, 2:] * off[:, 2:].exp()).clamp(min=correlation.LEAST_BOX)
     return torch.cat((boxes[:, :2] + off[:, :2] * boxes[:, 2:], size), dim=1)

@@ -21,13 +21,18 @@ from engine.training.looking import look
 from engine.training.material import Material
 from engine.training.plan import Stage, learning_rate, stage_at
 from engine.training.redrawing import redraw
+from engine.training.regressing import regress
 from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
 from engine.training.team import Team
 from engine.training.unroll import Lesson, Outcome, unroll
 
 # What has a lesson of its own, by what its names in the network begin with.
-LESSONS: dict[str, Callable[[SAM2Base, Clips, torch.Generator], Outcome]] = {"redrawer": redraw, "look": look}
+LESSONS: dict[str, Callable[[SAM2Base, Clips, torch.Generator], Outcome]] = {
+    "redrawer": redraw,
+    "look": look,
+    "regressor": regress,
+}
 LOG = ("step", "stage", "seconds", "lr", "mask", "iou", "score", "first_iou", "tracked_iou", "grad")
 
 

@@ -25,7 +25,7 @@ class Stage:
         pace: least and most time that passes per frame, in frames.
         reels: share of the clips that stand on real pictures with a marked object.
         part: what learns, all else as it is: the `redrawer`, from what the network offers for clicks, or the
-            `look` of correlation filters; if none, everything but these.
+            `look` of correlation filters, or the `regressor` of boxes; if none, everything but these.
     """
 
     name: str
@@ -70,6 +70,7 @@ STAGES: dict[str, Stage] = {
     ),
     "clicks": Stage("clicks", 4000, 8, 1, 256, leave=0.0, reels=0.6, part="redrawer"),
     "look": Stage("look", 1500, 8, 4, 256, leave=0.15, speed=0.25, pace=(0.5, 4.0), part="look"),
+    "boxes": Stage("boxes", 4000, 8, 4, 256, leave=0.1, speed=0.25, pace=(0.5, 6.0), part="regressor"),
 }
 
 

@@ -1,0 +1,179 @@
+"""The box of an object on a later picture, from what it looked like when it began: where does it end?
+
+A correlation filter knows where an object is and keeps its box as it was, but for its size; the network
+obeys the box that it is asked with. So a third looks for the outline: a small network that sees a window
+around the box of today, how much each place of it looks like the object of the first picture and how much
+like what was beside it, and where the filter found it. It answers with four edges.
+
+Places are compared with all of the first window, whatever has moved, as the global matching of FEELVOS
+(Voigtlaender et al., CVPR 2019) does; each edge is the mean of a distribution over columns or rows, as in
+Generalized Focal Loss (Li et al., NeurIPS 2020).
+
+Knows pictures, windows and boxes; knows no filter and no other network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.correlation import SIDE, Around
+from engine.pixels import halved
+from engine.windows import cut, lattice
+
+SAMPLES = 4 * SIDE  # of a picture across a window; brought to half of that, and seen at a quarter
+KEYS = SIDE // 2  # places of the first window each way that are compared with
+STEM, WIDTH, EMBEDDED = (12, 24), (24, 48, 72), 16  # channels
+OBJECT, BESIDE = 0.6, 0.4  # of a place that the mask covers, at least and at most
+APART = 4.0  # more than likenesses can differ
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """What n objects looked like when they began.
+
+    Attributes:
+        keys: float32 [n, EMBEDDED, KEYS ** 2] of length 1, places of the window around each.
+        cover: float32 [n, KEYS ** 2], how much of each place the object covered.
+    """
+
+    keys: Tensor
+    cover: Tensor
+
+    def __getitem__(self, lanes: Tensor | slice) -> Template:
+        return Template(self.keys[lanes], self.cover[lanes])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regressed:
+    """What was found in n windows.
+
+    Attributes:
+        logits: float32 [n, SIDE, SIDE] of a mask, which training asks for as well.
+        edges: float32 [n, 4], left, top, right and bottom in 0..1 of the window.
+    """
+
+    logits: Tensor
+    edges: Tensor
+
+    def boxes(self, around: Around) -> Tensor:
+        """float32 [n, 4], centre and size in the picture."""
+        low, high = self.edges[:, :2], self.edges[:, 2:]
+        corner = around.centres - around.sides / 2
+        return torch.cat((corner + (low + high) / 2 * around.sides, (high - low).abs() * around.sides), dim=1)
+
+
+class BoxRegressor(nn.Module):
+    """A U-Net over a window, and edges from its columns and rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fine, coarse = STEM
+        first, second, third = WIDTH
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, fine, 3, 1, 1), nn.ReLU(),
+            nn.Conv2d(fine, coarse, 3, 2, 1), nn.ReLU(),
+            nn.Conv2d(coarse, coarse, 3, 1, 1), nn.ReLU(),
+        )  # fmt: skip
+        self.embed, self.key = nn.Conv2d(coarse, EMBEDDED, 1), nn.Conv2d(coarse, EMBEDDED, 1)
+        self.contrast = nn.Parameter(torch.tensor(2.0))
+        self.enter, self.entered = nn.Conv2d(EMBEDDED + 7, first, 3, 1, 1), _Residual(first)
+        self.down, self.middle = nn.Conv2d(first, second, 3, 2, 1), _Residual(second)
+        self.deeper = nn.Conv2d(second, third, 3, 2, 1)
+        self.deepest = nn.Sequential(_Residual(third), _Residual(third))
+        self.up, self.upper = nn.Conv2d(third, second, 1), _Residual(second)
+        self.out, self.outer = nn.Conv2d(second, first, 1), _Residual(first)
+        self.mask = nn.Conv2d(first, 1, 1)
+        self.lines = nn.Sequential(
+            nn.Conv1d(2 * first + 2, 2 * first, 3, 1, 1), nn.ReLU(), nn.Conv1d(2 * first, 2, 3, 1, 1)
+        )
+
+    def template(self, crops: Tensor, cover: Tensor) -> Template:
+        """Of `crop` around objects' first boxes, and masks float32 [n, 1, SIDE, SIDE] there, 0..1."""
+        keys = F.avg_pool2d(self.key(self._stem(crops)).float(), 2)
+        return Template(F.normalize(keys.flatten(2), dim=1), F.avg_pool2d(cover, 2).flatten(1))
+
+    def forward(self, template: Template, crops: Tensor, answers: Tensor, around: Around) -> Regressed:
+        """Where n objects end.
+
+        Args:
+            template: of each.
+            crops: float32 [n, 3, 2 * SIDE, 2 * SIDE], `crop` around where they are now.
+            answers: float32 [n, SIDE, SIDE] of their filters there, the middle of the window first.
+            around: those windows.
+        """
+        seen = self._stem(crops)
+        alike = self._alike(template, F.normalize(self.key(seen).flatten(2).float(), dim=1))
+        cover = template.cover.view(-1, 1, KEYS, KEYS)
+        told = (
+            alike,
+            torch.roll(answers, (SIDE // 2, SIDE // 2), (1, 2))[:, None],
+            F.interpolate(cover, scale_factor=2.0, mode="nearest"),
+            _drawn(around),
+            around.inside(),
+        )
+        x = self.entered(torch.relu(self.enter(torch.cat((self.embed(seen), *told), dim=1))))
+        y = self.middle(torch.relu(self.down(x)))
+        z = self.deepest(torch.relu(self.deeper(y)))
+        y = self.upper(torch.relu(y + _twice(self.up(z))))
+        x = self.outer(torch.relu(x + _twice(self.out(y))))
+        logits = self.mask(x)
+        both = torch.cat((logits, logits.sigmoid()), dim=1)
+        columns, rows = (self._edges(x, both, along) for along in (2, 3))
+        edges = torch.stack((columns[:, 0], rows[:, 0], columns[:, 1], rows[:, 1]), dim=1)
+        return Regressed(logits[:, 0].float(), edges)
+
+    def _stem(self, crops: Tensor) -> Tensor:
+        out: Tensor = self.stem(crops.contiguous(memory_format=torch.channels_last))
+        return out
+
+    def _alike(self, template: Template, places: Tensor) -> Tensor:
+        """How much places [n, EMBEDDED, SIDE ** 2] look like the object, like what was beside it, and more."""
+        likeness = places.transpose(1, 2) @ template.keys
+        apart = APART * torch.stack((template.cover < OBJECT, template.cover > BESIDE), dim=1)
+        best = (likeness[:, None] - apart[:, :, None]).amax(dim=3).clamp(min=-1)
+        more = self.contrast * (best[:, :1] - best[:, 1:])
+        return torch.cat((best, more), dim=1).view(-1, 3, SIDE, SIDE)
+
+    def _edges(self, x: Tensor, masks: Tensor, along: int) -> Tensor:
+        """[n, 2] of what is seen [n, C, SIDE, SIDE], gathered along rows (2) or columns (3)."""
+        logits, shares = masks.unbind(dim=1)
+        peak, share = logits.amax(along - 1)[:, None], shares.mean(along - 1)[:, None]
+        lines = torch.cat((x.amax(along), x.mean(along), peak, share), dim=1)
+        places = (torch.arange(SIDE, device=x.device) + 0.5) / SIDE
+        return (self.lines(lines).float().softmax(dim=2) * places).sum(dim=2)
+
+
+class _Residual(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.conv(x))
+
+
+def crop(images: Sequence[Tensor] | Tensor, around: Around) -> Tensor:
+    """What pictures of zero mean and unit variance show around boxes: [n, 3, 2 * SIDE, 2 * SIDE].
+
+    Args:
+        images: [1, 3, S, S] for each window, or [n, 3, S, S].
+    """
+    boxes = torch.cat((around.centres, around.sizes), dim=1)
+    return halved(cut(images, *lattice(boxes, around.sides, SAMPLES)))
+
+
+def _drawn(around: Around) -> Tensor:
+    """The boxes in their windows, [n, 1, SIDE, SIDE], 1 in them to 0 outside."""
+    places = (torch.arange(SIDE, device=around.sizes.device) + 0.5) / SIDE - 0.5
+    half = around.sizes / around.sides / 2
+    across, down = (SIDE * (half[..., None] - places.abs()) + 0.5).clamp(0, 1).unbind(dim=1)
+    return (down[:, :, None] * across[:, None])[:, None]
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

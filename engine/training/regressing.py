@@ -1,0 +1,111 @@
+"""The lesson of where objects end: the box of what one picture shows, on others, from a box that is off.
+
+Boxes are off as those of a correlation filter are: somewhere between the first size and today's, and not
+quite in the middle. The network and what filters see stay as they are.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+from engine import correlation
+from engine.boxes import overlap
+from engine.correlation import Around
+from engine.look import seen
+from engine.pixels import halved, normalised
+from engine.regressor import BoxRegressor, Regressed, crop
+from engine.training.looking import begun, boxes_of, jittered
+from engine.training.losses import Losses
+from engine.training.scenes import Clips
+from engine.training.unroll import Outcome, promptable
+
+SIZE_OFF = 0.12  # standard deviation of the logarithms of its sides
+OFF, FAR_OFF, MOSTLY = 0.15, 0.35, 0.75  # of its sides, at most; the first in most lessons
+BLURRED = 0.5  # share of first masks that are not quite the truth
+MASK, EDGE, MOST = 2.0, 2.0, 2.0  # weights of cross-entropy and edges; how far an edge can be off, in sides
+
+
+def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
+    """Losses of the boxes of objects that were seen on the first pictures of clips, on the others.
+
+    `first_iou` is of the boxes that were off, `tracked_iou` of what came of them.
+    """
+    part = net.regressor
+    assert isinstance(part, BoxRegressor)
+    batch, frames = clips.masks.shape[:2]
+    images = normalised(clips.images)
+    with torch.no_grad():
+        halves = halved(images.flatten(0, 1))
+        maps = torch.unflatten(seen(net.look(halves).float(), halves), 0, (batch, frames))
+    boxes, clear = boxes_of(clips.masks), promptable(clips)
+    clip, thing = clear[:, 0].nonzero().unbind(dim=1)
+    if not len(clip):
+        nothing = 0 * sum(p.sum() for p in part.parameters())
+        assert isinstance(nothing, Tensor)
+        return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+    first = jittered(boxes[clip, 0, thing], g)
+    cover = _blurred(F.avg_pool2d(clips.masks[clip, 0, thing][:, None].float(), 4), g)
+    with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
+        filters = [begun(maps[b, :1], *at) for b, *at in zip(clip.tolist(), first, cover, strict=True)]
+    there = Around.boxes(first)
+    template = part.template(crop(images[clip, 0], there), there.cut(cover))
+    losses, before, after = [], [], []
+    for t in range(1, frames):
+        lanes = clear[clip, t, thing].nonzero()[:, 0]
+        if not len(lanes):
+            continue
+        where = clip[lanes]
+        truth = boxes[where, t, thing[lanes]]
+        off = _off(truth, first[lanes], g)
+        around = Around.boxes(off)
+        with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
+            maps_now = [maps[b, t : t + 1] for b in where.tolist()]
+            answers = correlation.answers([filters[k] for k in lanes.tolist()], around, maps_now)
+        found = part(template[lanes], crop(images[where, t], around), answers, around)
+        masks = F.avg_pool2d(clips.masks[where, t, thing[lanes]][:, None].float(), 2)
+        losses.append(_losses(found, around, truth, around.cut(masks)[:, 0]))
+        before.append(overlap(off, truth))
+        after.append(overlap(found.boxes(around).detach(), truth))
+    if not losses:
+        nothing = 0 * template.keys.sum()
+        return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+    total = torch.cat(losses).mean()
+    reached = (float(torch.cat(each).mean()) for each in (before, after))
+    return Outcome(Losses(total, 0 * total, 0 * total), *reached)
+
+
+def _blurred(cover: Tensor, g: torch.Generator) -> Tensor:
+    """Some masks [n, 1, h, w] a little larger or smaller, as those that a network draws."""
+    chance, level = (torch.rand(len(cover), 1, 1, 1, generator=g).to(cover.device) for _ in range(2))
+    other = (4 * (F.avg_pool2d(cover, 3, 1, 1) - 0.2 - 0.6 * level) + 0.5).clamp(0, 1)
+    return torch.where(chance < BLURRED, other, cover)
+
+
+def _off(truth: Tensor, first: Tensor, g: torch.Generator) -> Tensor:
+    """Boxes [n, 4] as a filter would have them for those that are true now."""
+
+    def rand(count: int) -> Tensor:
+        return torch.rand(len(truth), count, generator=g).to(truth.device)
+
+    grown = torch.lerp(first[:, 2:].log(), truth[:, 2:].log(), rand(1).sqrt())
+    noise = torch.randn(len(truth), 2, generator=g).to(truth.device)
+    size = (grown + SIZE_OFF * noise).exp().clamp(min=correlation.LEAST_BOX)
+    beside = (2 * rand(2) - 1) * torch.where(rand(1) < MOSTLY, OFF, FAR_OFF)
+    return torch.cat((truth[:, :2] - beside * size, size), dim=1)
+
+
+def _losses(found: Regressed, around: Around, truth: Tensor, masks: Tensor) -> Tensor:
+    """[n]: cross-entropy and dice of masks [n, SIDE, SIDE], edges in sides of the box, and overlap."""
+    entropy = F.binary_cross_entropy_with_logits(found.logits, masks, reduction="none").mean(dim=(1, 2))
+    drawn = found.logits.sigmoid()
+    shared, both = (drawn * masks).sum(dim=(1, 2)), (drawn + masks).sum(dim=(1, 2))
+    dice = 1 - (2 * shared + 1) / (both + 1)
+    corner = around.centres - around.sides / 2
+    edges = torch.cat((truth[:, :2] - truth[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2), dim=1)
+    wanted = (edges - corner.repeat(1, 2)) / around.sides.repeat(1, 2)
+    sides = (truth[:, 2:] / around.sides).repeat(1, 2)
+    off = ((found.edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
+    return MASK * entropy + dice + EDGE * off + 1 - overlap(found.boxes(around), truth)
