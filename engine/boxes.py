@@ -28,6 +28,13 @@ def _extent(profiles: Tensor) -> Tensor:
     return torch.stack(((low + high) * (there / 2), (high - low) * there), dim=1)
 
 
+def by_edges(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """Boxes [B, 4] whose edges lie so far [B, 1] on the way from those of one to those of the other."""
+    edges = [torch.cat((box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2), dim=1) for box in (a, b)]
+    low, high = torch.lerp(edges[0], edges[1], share).chunk(2, dim=1)
+    return torch.cat(((low + high) / 2, high - low), dim=1)
+
+
 def overlap(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union [B] of boxes [B, 4]."""
     both = torch.stack((a, b))

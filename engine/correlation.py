@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,9 @@ from engine.boxes import overlap
 from engine.colours import blend, evenly_lit, likeness
 from engine.look import COLOURS
 from engine.windows import cut, inside, lattice
+
+if TYPE_CHECKING:
+    from engine.regressor import Template
 
 SIDE = 32  # samples of a window each way
 CONTEXT = 2.0  # mean sides of the box that a window is wider than it
@@ -64,6 +68,7 @@ class CorrelationFilter:
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
         lost: frames in a row on which it was not found,
         doubted: and on which its answer was doubtful, found or not.
+        template: what the object looked like when it began, for presets that regress its box.
     """
 
     box: Tensor
@@ -73,9 +78,11 @@ class CorrelationFilter:
     colours: Tensor
     lost: int = 0
     doubted: int = 0
+    template: Template | None = None
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return self.box, self.numerator, self.denominator, self.mean, self.colours
+        seen = self.template.tensors() if self.template else ()
+        return self.box, self.numerator, self.denominator, self.mean, self.colours, *seen
 
     def missed(self) -> CorrelationFilter:
         """One more frame on which it was not found."""
@@ -262,8 +269,8 @@ class Around:
         sides = _window_sides(boxes)
         return Around(boxes[:, :2], boxes[:, 2:], sides, *lattice(boxes, sides, SIDE))
 
-    def cut(self, maps: Sequence[Tensor]) -> Tensor:
-        """What maps [1, C, h, w], one for each, show there: [n, C, SIDE, SIDE]."""
+    def cut(self, maps: Sequence[Tensor] | Tensor) -> Tensor:
+        """What maps [1, C, h, w], one for each, or [n, C, h, w] show there: [n, C, SIDE, SIDE]."""
         return cut(maps, self.x, self.y)
 
     def look(self, seen: Sequence[Tensor]) -> Tensor:

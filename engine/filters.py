@@ -2,27 +2,36 @@
 
 Between the two they say what is not their object.
 
-Does nothing for presets without. Knows lanes; knows no network.
+Does nothing for presets without. Knows lanes and the verbs of a step; knows no network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from engine import correlation
+from engine.boxes import by_edges, overlap
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded
 
 if TYPE_CHECKING:
     from engine.lanes import Lane
+    from engine.stages import Stages
+
+BELIEVED = 0.35  # answers of filters, from which on boxes are regressed where they are
+NEAR, FOLLOW = (
+    0.4,
+    0.12,
+)  # overlap with those that is believed; how far a filter's box follows them in a frame
 
 
-def locate(lanes: Sequence[Lane]) -> None:
-    """Let the filters that there are say where their objects went: fills `filter` and `clear`."""
+def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
+    """Let the filters that there are say where their objects went: fills `filter`, `clear` and `asked`."""
     for lane in lanes:
         lane.filter = lane.memory.filter
     with_filter = [lane for lane in lanes if lane.filter is not None]
@@ -31,6 +40,26 @@ def locate(lanes: Sequence[Lane]) -> None:
     moved, answers = correlation.locate(*_pictured(with_filter), [lane.frame for lane in with_filter])
     for lane, there, clear in zip(with_filter, moved, answers, strict=True):
         lane.filter, lane.clear = there, clear
+        lane.asked = there.box if clear else None
+    _fit(stages, [lane for lane in with_filter if lane.clear >= BELIEVED])
+
+
+def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
+    """Ask for the boxes that are regressed where filters are, and let those follow a little.
+
+    A filter that follows all the way, frame after frame, adds up what is wrong with each.
+    """
+    described = [lane for lane in lanes if lane.filter and lane.filter.template]
+    if not described:
+        return
+    found = [lane.filter for lane in described if lane.filter]
+    boxes = torch.stack([f.box for f in found])
+    regressed = stages.regress([lane.features for lane in described], found)
+    near = (overlap(boxes, regressed) > NEAR).float()[:, None]
+    followed = by_edges(boxes, regressed, FOLLOW * near)
+    asked = by_edges(boxes, regressed, near)
+    for lane, one, box, ask in zip(described, found, followed, asked, strict=True):
+        lane.filter, lane.asked = replace(one, box=box), ask
 
 
 def disown(lanes: Sequence[Lane]) -> None:
@@ -50,7 +79,9 @@ def disown(lanes: Sequence[Lane]) -> None:
             lane.decoded, lane.clear = lane.answer.absent(), 0.0
 
 
-def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, CorrelationFilter | None]:
+def learn(
+    stages: Stages, lanes: Sequence[Lane], visible: Collection[int]
+) -> dict[int, CorrelationFilter | None]:
     """What is to be known after this frame, by `id` of the lane.
 
     A new filter begins where a person has spoken, and where an object is seen that has none: with the box
@@ -73,8 +104,11 @@ def learn(lanes: Sequence[Lane], visible: Collection[int]) -> dict[int, Correlat
     for lane in begun:
         picture, answer = lane.features.look, lane.answer
         assert picture is not None
-        box = answer.outlines()[0] if lane.box is None else answer.filled.new_tensor(lane.box)
-        known[id(lane)] = correlation.begin(picture, box, _mask(answer.filled))
+        box = answer.outlines()[0] if lane.drawn is None else answer.filled.new_tensor(lane.drawn)
+        new = correlation.begin(picture, box, _mask(answer.filled))
+        if new and lane.features.image is not None:
+            new = replace(new, template=stages.describe(lane.features, new, _mask(answer.filled)))
+        known[id(lane)] = new
     if taught:
         outlines = Decoded.batch([lane.answer for lane in taught]).outlines()
         masks = [_mask(lane.answer.filled) for lane in taught]

@@ -50,6 +50,7 @@ class Lane:
         seen: the last frame the object was visible on.
         filter: the memory's, moved to where the object is on this frame,
         clear: and how clear that was, 0 where it could not be told.
+        asked: float32 [4], centre and size of the box that the network is asked with, where it is clear.
         agreement: how much of its box and of the mask's is shared, below 0 before there is such a mask.
         points: clicks on this frame so far.
         prompted: this frame becomes a conditioning frame,
@@ -67,6 +68,7 @@ class Lane:
     decoded: Decoded | None = None
     filter: CorrelationFilter | None = None
     clear: float = 0.0
+    asked: Tensor | None = None
     agreement: float = -1.0
     points: tuple[LabelledPoint, ...] = ()
     prompted: bool = False
@@ -79,7 +81,7 @@ class Lane:
         return self.first and self.decoded is None
 
     @property
-    def box(self) -> tuple[float, float, float, float] | None:
+    def drawn(self) -> tuple[float, float, float, float] | None:
         """Centre and size in 0..1 of the box that a person has drawn on this frame, if one was."""
         return drawn_box(self.points)
 
@@ -175,7 +177,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
     What a filter has found the network looks for there, other things wherever it sees them. What has other
     colours than the object is not it.
     """
-    filters.locate(lanes)
+    filters.locate(stages, lanes)
     for batch in _batches(lanes, _shape):
         features = [lane.features for lane in batch]
         conditioned = stages.recall(features, [lane.memory for lane in batch], [lane.frame for lane in batch])
@@ -206,7 +208,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
 
 def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
     """Decode `source` where the filters say; the answer that agrees best with them stays."""
-    boxes = torch.stack([lane.filter.box for lane in lanes if lane.filter is not None])
+    boxes = _asked(lanes)
     certain = torch.tensor([lane.clear >= correlation.SURE for lane in lanes], device=boxes.device)
     features = [lane.features for lane in lanes]
     decoded = stages.decode(source, features, *stages.boxed(boxes), certain=certain)
@@ -222,9 +224,9 @@ def views(lanes: Sequence[Lane]) -> dict[int, View]:
     small: dict[int, list[Lane]] = {}
     for lane in lanes:
         if (
-            lane.filter
+            lane.asked is not None
             and lane.features.image is not None
-            and (view := View.around(lane.filter.box.tolist()))
+            and (view := View.around(lane.asked.tolist()))
         ):
             found[id(lane)] = view
             small.setdefault(id(lane.features), []).append(lane)
@@ -241,7 +243,7 @@ def _look_closely(stages: Stages, lanes: Sequence[Lane], near: Mapping[int, View
     """
     for batch in _batches([lane for lane in lanes if id(lane) in near], _any):
         looks = [near[id(lane)] for lane in batch]
-        boxes = torch.stack([lane.filter.box for lane in batch if lane.filter is not None])
+        boxes = _asked(batch)
         there = torch.cat([view.boxes(box[None]) for view, box in zip(looks, boxes, strict=True)])
         decoded = stages.closely([lane.features for lane in batch], looks, *stages.boxed(there))
         agreements = overlap(decoded.outlines(), boxes).tolist()
@@ -250,6 +252,10 @@ def _look_closely(stages: Stages, lanes: Sequence[Lane], near: Mapping[int, View
                 close = decoded.lane(index)
                 lane.decoded = close if lane.decoded is None else lane.decoded.drawn(close)
                 lane.agreement = agreement
+
+
+def _asked(lanes: Sequence[Lane]) -> Tensor:
+    return torch.stack([lane.asked for lane in lanes if lane.asked is not None])
 
 
 def _conditioned(lanes: Sequence[Lane]) -> Tensor:
@@ -264,7 +270,7 @@ def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
     """
     pictured = [lane for lane in lanes if lane.features.look is not None]
     visible = seen(pictured)
-    known = filters.learn(pictured, visible)
+    known = filters.learn(stages, pictured, visible)
     memories = {
         id(lane): replace(lane.memory.drawn_up(1), filter=known[id(lane)])
         for lane in pictured

@@ -15,13 +15,13 @@ Knows pictures, windows and boxes; knows no filter and no other network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.correlation import SIDE, Around
+from engine.correlation import LEAST_BOX, SIDE, Around
 from engine.pixels import halved
 from engine.windows import cut, lattice
 
@@ -30,6 +30,7 @@ KEYS = SIDE // 2  # places of the first window each way that are compared with
 STEM, WIDTH, EMBEDDED = (12, 24), (24, 48, 72), 16  # channels
 OBJECT, BESIDE = 0.6, 0.4  # of a place that the mask covers, at least and at most
 APART = 4.0  # more than likenesses can differ
+MOST_OFF = 1.6  # factor by which an answer's sides can differ from what a person means
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,13 +40,35 @@ class Template:
     Attributes:
         keys: float32 [n, EMBEDDED, KEYS ** 2] of length 1, places of the window around each.
         cover: float32 [n, KEYS ** 2], how much of each place the object covered.
+        off: float32 [n, 4], how the answer on the first picture differed from the first box: its middle, in
+            sides of it, and its sides, as factors. What ends where for a person is in the box that was drawn.
     """
 
     keys: Tensor
     cover: Tensor
+    off: Tensor
 
     def __getitem__(self, lanes: Tensor | slice) -> Template:
-        return Template(self.keys[lanes], self.cover[lanes])
+        return Template(self.keys[lanes], self.cover[lanes], self.off[lanes])
+
+    @staticmethod
+    def batch(templates: Sequence[Template]) -> Template:
+        rows = zip(*(t.tensors() for t in templates), strict=True)
+        return Template(*(torch.cat(row) for row in rows))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.keys, self.cover, self.off
+
+    def measured(self, answers: Tensor, boxes: Tensor) -> Template:
+        """The same, knowing the answers [n, 4] to the first pictures and the first boxes [n, 4]."""
+        middle = (answers[:, :2] - boxes[:, :2]) / answers[:, 2:]
+        sides = (answers[:, 2:] / boxes[:, 2:]).clamp(1 / MOST_OFF, MOST_OFF)
+        return replace(self, off=torch.cat((middle, sides), dim=1))
+
+    def corrected(self, answers: Tensor) -> Tensor:
+        """What answers [n, 4] mean, in terms of the first boxes."""
+        sides = answers[:, 2:] / self.off[:, 2:]
+        return torch.cat((answers[:, :2] - self.off[:, :2] * sides, sides), dim=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +87,8 @@ class Regressed:
         """float32 [n, 4], centre and size in the picture."""
         low, high = self.edges[:, :2], self.edges[:, 2:]
         corner = around.centres - around.sides / 2
-        return torch.cat((corner + (low + high) / 2 * around.sides, (high - low).abs() * around.sides), dim=1)
+        sides = (high - low).abs() * around.sides
+        return torch.cat((corner + (low + high) / 2 * around.sides, sides.clamp(min=LEAST_BOX)), dim=1)
 
 
 class BoxRegressor(nn.Module):
@@ -95,7 +119,8 @@ class BoxRegressor(nn.Module):
     def template(self, crops: Tensor, cover: Tensor) -> Template:
         """Of `crop` around objects' first boxes, and masks float32 [n, 1, SIDE, SIDE] there, 0..1."""
         keys = F.avg_pool2d(self.key(self._stem(crops)).float(), 2)
-        return Template(F.normalize(keys.flatten(2), dim=1), F.avg_pool2d(cover, 2).flatten(1))
+        exact = keys.new_tensor((0, 0, 1, 1)).expand(len(keys), 4)
+        return Template(F.normalize(keys.flatten(2), dim=1), F.avg_pool2d(cover, 2).flatten(1), exact)
 
     def forward(self, template: Template, crops: Tensor, answers: Tensor, around: Around) -> Regressed:
         """Where n objects end.
@@ -132,7 +157,7 @@ class BoxRegressor(nn.Module):
         return out
 
     def _alike(self, template: Template, places: Tensor) -> Tensor:
-        """How much places [n, EMBEDDED, SIDE ** 2] look like the object, like what was beside it, and more."""
+        """How much places [n, EMBEDDED, SIDE ** 2] look like the object, what was beside it, and more."""
         likeness = places.transpose(1, 2) @ template.keys
         apart = APART * torch.stack((template.cover < OBJECT, template.cover > BESIDE), dim=1)
         best = (likeness[:, None] - apart[:, :, None]).amax(dim=3).clamp(min=-1)
@@ -145,7 +170,8 @@ class BoxRegressor(nn.Module):
         peak, share = logits.amax(along - 1)[:, None], shares.mean(along - 1)[:, None]
         lines = torch.cat((x.amax(along), x.mean(along), peak, share), dim=1)
         places = (torch.arange(SIDE, device=x.device) + 0.5) / SIDE
-        return (self.lines(lines).float().softmax(dim=2) * places).sum(dim=2)
+        chances: Tensor = self.lines(lines).float().softmax(dim=2)
+        return (chances * places).sum(dim=2)
 
 
 class _Residual(nn.Module):

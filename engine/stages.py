@@ -15,8 +15,10 @@ import torch
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
+from engine import correlation
 from engine.choice import likeliest
 from engine.closeup import Closeup, View
+from engine.correlation import Around, CorrelationFilter
 from engine.dense import dense_boxes
 from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes, pictures_of
 from engine.holes import fill_holes
@@ -25,6 +27,7 @@ from engine.memory import Memory
 from engine.parts import Masks
 from engine.pixels import halved, normalised, restored
 from engine.redrawer import Redrawer, Redrawn
+from engine.regressor import Regressed, Template, crop
 from engine.snap import snap
 
 if TYPE_CHECKING:
@@ -274,6 +277,50 @@ class Stages:
         *high, top = self._levels(image)
         return Features(top, tuple(high), picture=halved(image).half())
 
+    def describe(self, features: Features, new: CorrelationFilter, mask: Tensor) -> Template:
+        """What an object looks like where its filter begins, for `regress`.
+
+        Args:
+            features: of presets that look `close`.
+            mask: float32 [1, 1, h, w], 0..1, of the object in the picture.
+        """
+        around = Around.boxes(new.box[None])
+        template = self._described(crop([_image(features)], around), around.cut([mask]))
+        found = self._regressed([features], [new], template, around)
+        return template.measured(found, new.box[None])
+
+    def regress(self, features: Sequence[Features], filters: Sequence[CorrelationFilter]) -> Tensor:
+        """The boxes of objects near where their filters have found them: float32 [B, 4], centre and size.
+
+        Args:
+            filters: with a template.
+        """
+        template = Template.batch([f.template for f in filters if f.template])
+        around = Around.boxes(torch.stack([f.box for f in filters]))
+        return template.corrected(self._regressed(features, filters, template, around))
+
+    @_in_precision
+    def _described(self, crops: Tensor, cover: Tensor) -> Template:
+        described: Template = self._net.regressor.template(crops, cover)
+        return described
+
+    def _regressed(
+        self,
+        features: Sequence[Features],
+        filters: Sequence[CorrelationFilter],
+        template: Template,
+        around: Around,
+    ) -> Tensor:
+        images = {id(f): _image(f) for f in features}
+        crops = crop([images[id(f)] for f in features], around)
+        answers = correlation.answers(filters, around, [f.look for f in features if f.look is not None])
+        return self._edges(template, crops, answers, around).boxes(around)
+
+    @_in_precision
+    def _edges(self, template: Template, crops: Tensor, answers: Tensor, around: Around) -> Regressed:
+        found: Regressed = self._net.regressor(template, crops, answers, around)
+        return found
+
     @_in_precision
     def adopt(self, features: Features, mask: Tensor) -> Decoded:
         """Take a mask as it is, bypassing the decoder (`SAM2Base._use_mask_as_output`).
@@ -309,3 +356,9 @@ def _high(features: Sequence[Features]) -> list[Tensor] | None:
     levels = zip(*(f.high for f in features), strict=True)
     batches = [distinct(maps) for maps in levels]
     return [of_lanes(maps, lanes) for maps, lanes in batches] or None
+
+
+def _image(features: Features) -> Tensor:
+    """[1, 3, S, S] as the network reads it."""
+    assert features.image is not None, "expected features of a preset that looks close"
+    return normalised(features.image / 255)
