@@ -33,6 +33,10 @@ class Parts(Protocol):
         """What correlation filters see of pictures of half the size, [N, C, S/4, S/4]; `engine.look`."""
         ...
 
+    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Tensor:
+        """Of B objects' boxes in their windows: `BoxRegressor.forward`."""
+        ...
+
     def masks(
         self,
         source: Tensor,
@@ -99,6 +103,11 @@ class StockParts:
     def look(self, halves: Tensor) -> Tensor:
         seen: Tensor = self._net.look(halves)
         return seen
+
+    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Tensor:
+        edges: Tensor
+        edges, _ = self._net.regressor(keys, cover, crops, told)
+        return edges
 
     def masks(
         self,

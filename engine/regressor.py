@@ -71,26 +71,6 @@ class Template:
         return torch.cat((answers[:, :2] - self.off[:, :2] * sides, sides), dim=1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Regressed:
-    """What was found in n windows.
-
-    Attributes:
-        logits: float32 [n, SIDE, SIDE] of a mask, which training asks for as well.
-        edges: float32 [n, 4], left, top, right and bottom in 0..1 of the window.
-    """
-
-    logits: Tensor
-    edges: Tensor
-
-    def boxes(self, around: Around) -> Tensor:
-        """float32 [n, 4], centre and size in the picture."""
-        low, high = self.edges[:, :2], self.edges[:, 2:]
-        corner = around.centres - around.sides / 2
-        sides = (high - low).abs() * around.sides
-        return torch.cat((corner + (low + high) / 2 * around.sides, sides.clamp(min=LEAST_BOX)), dim=1)
-
-
 class BoxRegressor(nn.Module):
     """A U-Net over a window, and edges from its columns and rows."""
 
@@ -122,26 +102,23 @@ class BoxRegressor(nn.Module):
         exact = keys.new_tensor((0, 0, 1, 1)).expand(len(keys), 4)
         return Template(F.normalize(keys.flatten(2), dim=1), F.avg_pool2d(cover, 2).flatten(1), exact)
 
-    def forward(self, template: Template, crops: Tensor, answers: Tensor, around: Around) -> Regressed:
+    def forward(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         """Where n objects end.
 
         Args:
-            template: of each.
+            keys, cover: of the `Template` of each.
             crops: float32 [n, 3, 2 * SIDE, 2 * SIDE], `crop` around where they are now.
-            answers: float32 [n, SIDE, SIDE] of their filters there, the middle of the window first.
-            around: those windows.
+            told: float32 [n, 3, SIDE, SIDE] of those windows, `tell`.
+
+        Returns:
+            edges, float32 [n, 4]: left, top, right and bottom in 0..1 of the window; and logits of a mask,
+            float32 [n, SIDE, SIDE], which training asks for as well.
         """
         seen = self._stem(crops)
-        alike = self._alike(template, F.normalize(self.key(seen).flatten(2).float(), dim=1))
-        cover = template.cover.view(-1, 1, KEYS, KEYS)
-        told = (
-            alike,
-            torch.roll(answers, (SIDE // 2, SIDE // 2), (1, 2))[:, None],
-            F.interpolate(cover, scale_factor=2.0, mode="nearest"),
-            _drawn(around),
-            around.inside(),
-        )
-        x = self.entered(torch.relu(self.enter(torch.cat((self.embed(seen), *told), dim=1))))
+        alike = self._alike(keys, cover, F.normalize(self.key(seen).flatten(2).float(), dim=1))
+        covered = F.interpolate(cover.view(-1, 1, KEYS, KEYS), scale_factor=2.0, mode="nearest")
+        x = torch.cat((self.embed(seen), alike, told[:, :1], covered, told[:, 1:]), dim=1)
+        x = self.entered(torch.relu(self.enter(x)))
         y = self.middle(torch.relu(self.down(x)))
         z = self.deepest(torch.relu(self.deeper(y)))
         y = self.upper(torch.relu(y + _twice(self.up(z))))
@@ -150,16 +127,16 @@ class BoxRegressor(nn.Module):
         both = torch.cat((logits, logits.sigmoid()), dim=1)
         columns, rows = (self._edges(x, both, along) for along in (2, 3))
         edges = torch.stack((columns[:, 0], rows[:, 0], columns[:, 1], rows[:, 1]), dim=1)
-        return Regressed(logits[:, 0].float(), edges)
+        return edges, logits[:, 0].float()
 
     def _stem(self, crops: Tensor) -> Tensor:
         out: Tensor = self.stem(crops.contiguous(memory_format=torch.channels_last))
         return out
 
-    def _alike(self, template: Template, places: Tensor) -> Tensor:
+    def _alike(self, keys: Tensor, cover: Tensor, places: Tensor) -> Tensor:
         """How much places [n, EMBEDDED, SIDE ** 2] look like the object, what was beside it, and more."""
-        likeness = places.transpose(1, 2) @ template.keys
-        apart = APART * torch.stack((template.cover < OBJECT, template.cover > BESIDE), dim=1)
+        likeness = places.transpose(1, 2) @ keys
+        apart = APART * torch.stack((cover < OBJECT, cover > BESIDE), dim=1).float()
         best = (likeness[:, None] - apart[:, :, None]).amax(dim=3).clamp(min=-1)
         more = self.contrast * (best[:, :1] - best[:, 1:])
         return torch.cat((best, more), dim=1).view(-1, 3, SIDE, SIDE)
@@ -191,6 +168,24 @@ def crop(images: Sequence[Tensor] | Tensor, around: Around) -> Tensor:
     """
     boxes = torch.cat((around.centres, around.sizes), dim=1)
     return halved(cut(images, *lattice(boxes, around.sides, SAMPLES)))
+
+
+def tell(answers: Tensor, around: Around) -> Tensor:
+    """What else is known of windows, [n, 3, SIDE, SIDE]: answers of filters, boxes, what is in the picture.
+
+    Args:
+        answers: float32 [n, SIDE, SIDE], the middle of the window first.
+    """
+    found = torch.roll(answers, (SIDE // 2, SIDE // 2), (1, 2))[:, None]
+    return torch.cat((found, _drawn(around), around.inside()), dim=1)
+
+
+def placed(edges: Tensor, around: Around) -> Tensor:
+    """Boxes float32 [n, 4] in pictures, centre and size, of edges [n, 4] in 0..1 of windows."""
+    low, high = edges[:, :2], edges[:, 2:]
+    corner = around.centres - around.sides / 2
+    sides = (high - low).abs() * around.sides
+    return torch.cat((corner + (low + high) / 2 * around.sides, sides.clamp(min=LEAST_BOX)), dim=1)
 
 
 def _drawn(around: Around) -> Tensor:

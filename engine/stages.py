@@ -27,7 +27,7 @@ from engine.memory import Memory
 from engine.parts import Masks
 from engine.pixels import halved, normalised, restored
 from engine.redrawer import Redrawer, Redrawn
-from engine.regressor import Regressed, Template, crop
+from engine.regressor import Template, crop, placed, tell
 from engine.snap import snap
 
 if TYPE_CHECKING:
@@ -314,12 +314,11 @@ class Stages:
         images = {id(f): _image(f) for f in features}
         crops = crop([images[id(f)] for f in features], around)
         answers = correlation.answers(filters, around, [f.look for f in features if f.look is not None])
-        return self._edges(template, crops, answers, around).boxes(around)
+        return placed(self._edges(template, crops, tell(answers, around)), around)
 
     @_in_precision
-    def _edges(self, template: Template, crops: Tensor, answers: Tensor, around: Around) -> Regressed:
-        found: Regressed = self._net.regressor(template, crops, answers, around)
-        return found
+    def _edges(self, template: Template, crops: Tensor, told: Tensor) -> Tensor:
+        return self._parts.edges(template.keys, template.cover, crops, told)
 
     @_in_precision
     def adopt(self, features: Features, mask: Tensor) -> Decoded:

@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from engine import machine
 from engine.compiled.graph import Graph
 from engine.compiled.modules import Decoder, Encoder, Reader, Writer, readable
+from engine.correlation import SIDE
 from engine.features import Clicks, of_lanes
 from engine.parts import Masks, Read, no_clicks, pointer_places
 from engine.pico import ResidualTrunk
+from engine.regressor import EMBEDDED, KEYS
 
 BATCHES = (4, 1)  # of lanes, compiled each, in 50 MiB; two together take no less time than one by one
 # Tokens of such prompts: their points, and one for that there are no more. A lane that is not prompted has
@@ -54,6 +57,7 @@ class CompiledParts:
         self._decoder = Graph(Decoder(net), examples.decoded(1, BOXED), dtype, threads)
         self._writer = Graph(Writer(net), examples.written(1), dtype, threads)
         self._reader = Graph(Reader(net), examples.read(1, 0), dtype, threads)
+        self._regressor = Graph(net.regressor, examples.regressed(1), dtype, threads)
         self._encoder.prepare(examples.encoded())
         self._look.prepare(examples.halved())
         self._decoder.prepare(examples.decoded(1, CORRECTED))
@@ -61,6 +65,7 @@ class CompiledParts:
             for tokens in (CLICKED, BOXED):
                 self._decoder.prepare(examples.decoded(batch, tokens))
             self._writer.prepare(examples.written(batch))
+            self._regressor.prepare(examples.regressed(batch))
             for more in (0, MORE):
                 self._reader.prepare(examples.read(batch, more))
 
@@ -70,6 +75,10 @@ class CompiledParts:
     def look(self, halves: Tensor) -> Tensor:
         (seen,) = self._look(halves)
         return seen
+
+    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Tensor:
+        edges, _ = _joined(self._regressor(*part) for part in _parts([keys, cover, crops, told], True))
+        return edges
 
     def masks(
         self,
@@ -144,6 +153,12 @@ class _Examples:
 
     def halved(self) -> list[Tensor]:
         return [self._some(1, 3, self._size // 2, self._size // 2)]
+
+    def regressed(self, batch: int) -> list[Tensor]:
+        keys = self._some(batch, EMBEDDED, KEYS**2)
+        cover = torch.rand(batch, KEYS**2, generator=self._chance).round()
+        crops, told = self._some(batch, 3, 2 * SIDE, 2 * SIDE), self._some(batch, 3, SIDE, SIDE)
+        return [F.normalize(keys, dim=1), cover, crops, told]
 
     def decoded(self, batch: int, tokens: int) -> list[Tensor]:
         fine, finer = self._map(1, self._width // 8, 4), self._map(1, self._width // 4, 2)

@@ -16,7 +16,7 @@ from engine.boxes import overlap
 from engine.correlation import Around
 from engine.look import seen
 from engine.pixels import halved, normalised
-from engine.regressor import BoxRegressor, Regressed, crop
+from engine.regressor import BoxRegressor, crop, placed, tell
 from engine.training.looking import begun, boxes_of, jittered
 from engine.training.losses import Losses
 from engine.training.scenes import Clips
@@ -64,11 +64,12 @@ def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
         with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
             maps_now = [maps[b, t : t + 1] for b in where.tolist()]
             answers = correlation.answers([filters[k] for k in lanes.tolist()], around, maps_now)
-        found = part(template[lanes], crop(images[where, t], around), answers, around)
+        now = template[lanes]
+        edges, logits = part(now.keys, now.cover, crop(images[where, t], around), tell(answers, around))
         masks = F.avg_pool2d(clips.masks[where, t, thing[lanes]][:, None].float(), 2)
-        losses.append(_losses(found, around, truth, around.cut(masks)[:, 0]))
+        losses.append(_losses(edges, logits, around, truth, around.cut(masks)[:, 0]))
         before.append(overlap(off, truth))
-        after.append(overlap(found.boxes(around).detach(), truth))
+        after.append(overlap(placed(edges.detach(), around), truth))
     if not losses:
         nothing = 0 * template.keys.sum()
         return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
@@ -97,15 +98,15 @@ def _off(truth: Tensor, first: Tensor, g: torch.Generator) -> Tensor:
     return torch.cat((truth[:, :2] - beside * size, size), dim=1)
 
 
-def _losses(found: Regressed, around: Around, truth: Tensor, masks: Tensor) -> Tensor:
+def _losses(edges: Tensor, logits: Tensor, around: Around, truth: Tensor, masks: Tensor) -> Tensor:
     """[n]: cross-entropy and dice of masks [n, SIDE, SIDE], edges in sides of the box, and overlap."""
-    entropy = F.binary_cross_entropy_with_logits(found.logits, masks, reduction="none").mean(dim=(1, 2))
-    drawn = found.logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2))
+    drawn = logits.sigmoid()
     shared, both = (drawn * masks).sum(dim=(1, 2)), (drawn + masks).sum(dim=(1, 2))
     dice = 1 - (2 * shared + 1) / (both + 1)
     corner = around.centres - around.sides / 2
-    edges = torch.cat((truth[:, :2] - truth[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2), dim=1)
-    wanted = (edges - corner.repeat(1, 2)) / around.sides.repeat(1, 2)
+    true = torch.cat((truth[:, :2] - truth[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2), dim=1)
+    wanted = (true - corner.repeat(1, 2)) / around.sides.repeat(1, 2)
     sides = (truth[:, 2:] / around.sides).repeat(1, 2)
-    off = ((found.edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
-    return MASK * entropy + dice + EDGE * off + 1 - overlap(found.boxes(around), truth)
+    off = ((edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
+    return MASK * entropy + dice + EDGE * off + 1 - overlap(placed(edges, around), truth)
