@@ -67,8 +67,8 @@ class Template:
 
     def corrected(self, answers: Tensor) -> Tensor:
         """What answers [n, 4] mean, in terms of the first boxes."""
-        sides = answers[:, 2:] / self.off[:, 2:]
-        return torch.cat((answers[:, :2] - self.off[:, :2] * sides, sides), dim=1)
+        middle = answers[:, :2] - self.off[:, :2] * answers[:, 2:]
+        return torch.cat((middle, answers[:, 2:] / self.off[:, 2:]), dim=1)
 
 
 class BoxRegressor(nn.Module):
