@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reels", type=Path, help="pictures with masks as made by engine.training.cutouts")
     parser.add_argument(
         "--stages",
-        default="still,video,full,long,clicks,look",
-        help="e.g. still:1200,video:8000; `clicks` teaches the redrawer, `look` what filters see",
+        default="still,video,full,long,clicks,look,boxes",
+        help="e.g. still:1200,video:8000; `clicks` teaches the redrawer, `look` what filters see, "
+        "`boxes` where things end",
     )
     parser.add_argument("--init", type=Path, help="weights (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)
