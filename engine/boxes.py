@@ -28,17 +28,21 @@ def _extent(profiles: Tensor) -> Tensor:
     return torch.stack(((low + high) * (there / 2), (high - low) * there), dim=1)
 
 
+def ends(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper corners [..., 2] of boxes [..., 4]."""
+    centres, halves = boxes[..., :2], boxes[..., 2:] / 2
+    return centres - halves, centres + halves
+
+
 def by_edges(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     """Boxes [B, 4] whose edges lie so far [B, 1] on the way from those of one to those of the other."""
-    edges = [torch.cat((box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2), dim=1) for box in (a, b)]
-    low, high = torch.lerp(edges[0], edges[1], share).chunk(2, dim=1)
+    low, high = (torch.lerp(one, other, share) for one, other in zip(ends(a), ends(b), strict=True))
     return torch.cat(((low + high) / 2, high - low), dim=1)
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union [B] of boxes [B, 4]."""
     both = torch.stack((a, b))
-    centres, halves = both[..., :2], both[..., 2:] / 2
-    low, high = (centres - halves).amax(dim=0), (centres + halves).amin(dim=0)
-    shared = (high - low).clamp(min=0).prod(dim=1)
+    low, high = ends(both)
+    shared = (high.amin(dim=0) - low.amax(dim=0)).clamp(min=0).prod(dim=1)
     return shared / (both[..., 2:].prod(dim=2).sum(dim=0) - shared).clamp(min=1e-12)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from engine import prompts
-from engine.boxes import overlap
+from engine.boxes import ends, overlap
 from engine.closeup import View
 from engine.dense import dense_prompt
 from engine.features import Clicks
@@ -78,13 +78,12 @@ def _click(model: Model, lane: Lane, prompt: Points | Box) -> None:
 def _look_closely(model: Model, lane: Lane, clicks: Clicks) -> None:
     """Draw a small thing in a view of its own, from the clicks and a box, a person's or of what was found."""
     answer, size = lane.answer, model.image_size
-    if lane.features.image is None or float(answer.score) <= 0:
+    if not model.stages.looks_close or float(answer.score) <= 0:
         return
     found = answer.outlines()
     points, labels = clicks.coords[0] / size, clicks.labels[0]
     if not bool((labels == 2).any()):
-        (middle,), (half,) = found[:, :2], found[:, 2:] / 2
-        points = torch.cat((torch.stack((middle - half, middle + half)), points))
+        points = torch.cat((*ends(found), points))
         labels = torch.cat((labels.new_tensor((2, 3)), labels))
     low, high = points[:2]
     view = View.around([*((low + high) / 2).tolist(), *(high - low).tolist()])

@@ -68,7 +68,7 @@ class CorrelationFilter:
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
         lost: frames in a row on which it was not found,
         doubted: and on which its answer was doubtful, found or not.
-        template: what the object looked like when it began, for presets that regress its box.
+        template: what the object looked like when it began, by which its box is regressed.
     """
 
     box: Tensor

@@ -28,7 +28,7 @@ class Features:
             [1, hidden_dim / 4, S/8, S/8]; empty for networks without.
         look: what correlation filters see of the picture, for presets with; `engine.look`.
         picture: float16 [1, 3, S/2, S/2] of the picture itself, for presets whose masks snap to its colours.
-        image: uint8 [1, 3, S, S], the picture, for presets that look closely at parts of it.
+        image: uint8 [1, 3, S, S], the picture, for presets that look at parts of it again.
     """
 
     top: Tensor

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from engine.stages import Stages
 
 BELIEVED = 0.35  # answers of filters, from which on boxes are regressed where they are
-NEAR, FOLLOW = (
-    0.4,
-    0.12,
-)  # overlap with those that is believed; how far a filter's box follows them in a frame
+NEAR = 0.4  # overlap with those, from which on they are believed
+FOLLOW = 0.12  # of the way to them that a filter's box goes in a frame
 
 
 def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -49,16 +47,15 @@ def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
 
     A filter that follows all the way, frame after frame, adds up what is wrong with each.
     """
-    described = [lane for lane in lanes if lane.filter and lane.filter.template]
-    if not described:
+    if not lanes:
         return
-    found = [lane.filter for lane in described if lane.filter]
+    found, _ = _pictured(lanes)
     boxes = torch.stack([f.box for f in found])
-    regressed = stages.regress([lane.features for lane in described], found)
+    regressed = stages.regress([lane.features for lane in lanes], found)
     near = (overlap(boxes, regressed) > NEAR).float()[:, None]
     followed = by_edges(boxes, regressed, FOLLOW * near)
     asked = by_edges(boxes, regressed, near)
-    for lane, one, box, ask in zip(described, found, followed, asked, strict=True):
+    for lane, one, box, ask in zip(lanes, found, followed, asked, strict=True):
         lane.filter, lane.asked = replace(one, box=box), ask
 
 
@@ -105,10 +102,9 @@ def learn(
         picture, answer = lane.features.look, lane.answer
         assert picture is not None
         box = answer.outlines()[0] if lane.drawn is None else answer.filled.new_tensor(lane.drawn)
-        new = correlation.begin(picture, box, _mask(answer.filled))
-        if new and lane.features.image is not None:
-            new = replace(new, template=stages.describe(lane.features, new, _mask(answer.filled)))
-        known[id(lane)] = new
+        mask = _mask(answer.filled)
+        new = correlation.begin(picture, box, mask)
+        known[id(lane)] = new and replace(new, template=stages.describe(lane.features, new, mask))
     if taught:
         outlines = Decoded.batch([lane.answer for lane in taught]).outlines()
         masks = [_mask(lane.answer.filled) for lane in taught]

@@ -188,7 +188,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
         for index, lane in enumerate(batch):
             lane.decoded = decoded.lane(index)
     found = [lane for lane in lanes if lane.clear]
-    near = views(found)
+    near = views(found) if stages.looks_close else {}
     _look_closely(stages, [lane for lane in found if lane.clear >= correlation.SURE], near)
     for batch in _batches([lane for lane in found if lane.agreement < ASTRAY], _any):
         _look(stages, batch, _conditioned(batch))
@@ -223,11 +223,7 @@ def views(lanes: Sequence[Lane]) -> dict[int, View]:
     found: dict[int, View] = {}
     small: dict[int, list[Lane]] = {}
     for lane in lanes:
-        if (
-            lane.asked is not None
-            and lane.features.image is not None
-            and (view := View.around(lane.asked.tolist()))
-        ):
+        if lane.asked is not None and (view := View.around(lane.asked.tolist())):
             found[id(lane)] = view
             small.setdefault(id(lane.features), []).append(lane)
     for several in small.values():

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from engine.correlation import LEAST_BOX, SIDE, Around
 from engine.pixels import halved
-from engine.windows import cut, lattice
+from engine.windows import cut, samples
 
 SAMPLES = 4 * SIDE  # of a picture across a window; brought to half of that, and seen at a quarter
 KEYS = SIDE // 2  # places of the first window each way that are compared with
@@ -97,7 +97,7 @@ class BoxRegressor(nn.Module):
         )
 
     def template(self, crops: Tensor, cover: Tensor) -> Template:
-        """Of `crop` around objects' first boxes, and masks float32 [n, 1, SIDE, SIDE] there, 0..1."""
+        """Of `crop` around objects' first boxes, normalised, and masks [n, 1, SIDE, SIDE] there, 0..1."""
         keys = F.avg_pool2d(self.key(self._stem(crops)).float(), 2)
         exact = keys.new_tensor((0, 0, 1, 1)).expand(len(keys), 4)
         return Template(F.normalize(keys.flatten(2), dim=1), F.avg_pool2d(cover, 2).flatten(1), exact)
@@ -107,7 +107,7 @@ class BoxRegressor(nn.Module):
 
         Args:
             keys, cover: of the `Template` of each.
-            crops: float32 [n, 3, 2 * SIDE, 2 * SIDE], `crop` around where they are now.
+            crops: float32 [n, 3, 2 * SIDE, 2 * SIDE], `crop` around where they are now, normalised.
             told: float32 [n, 3, SIDE, SIDE] of those windows, `tell`.
 
         Returns:
@@ -124,8 +124,8 @@ class BoxRegressor(nn.Module):
         y = self.upper(torch.relu(y + _twice(self.up(z))))
         x = self.outer(torch.relu(x + _twice(self.out(y))))
         logits = self.mask(x)
-        both = torch.cat((logits, logits.sigmoid()), dim=1)
-        columns, rows = (self._edges(x, both, along) for along in (2, 3))
+        shares = logits.sigmoid()
+        columns, rows = (self._edges(x, logits, shares, along) for along in (2, 3))
         edges = torch.stack((columns[:, 0], rows[:, 0], columns[:, 1], rows[:, 1]), dim=1)
         return edges, logits[:, 0].float()
 
@@ -141,11 +141,9 @@ class BoxRegressor(nn.Module):
         more = self.contrast * (best[:, :1] - best[:, 1:])
         return torch.cat((best, more), dim=1).view(-1, 3, SIDE, SIDE)
 
-    def _edges(self, x: Tensor, masks: Tensor, along: int) -> Tensor:
-        """[n, 2] of what is seen [n, C, SIDE, SIDE], gathered along rows (2) or columns (3)."""
-        logits, shares = masks.unbind(dim=1)
-        peak, share = logits.amax(along - 1)[:, None], shares.mean(along - 1)[:, None]
-        lines = torch.cat((x.amax(along), x.mean(along), peak, share), dim=1)
+    def _edges(self, x: Tensor, logits: Tensor, shares: Tensor, along: int) -> Tensor:
+        """[n, 2] of maps [n, C, SIDE, SIDE] and a mask, gathered over rows (2) or columns (3)."""
+        lines = torch.cat((x.amax(along), x.mean(along), logits.amax(along), shares.mean(along)), dim=1)
         places = (torch.arange(SIDE, device=x.device) + 0.5) / SIDE
         chances: Tensor = self.lines(lines).float().softmax(dim=2)
         return (chances * places).sum(dim=2)
@@ -161,13 +159,13 @@ class _Residual(nn.Module):
 
 
 def crop(images: Sequence[Tensor] | Tensor, around: Around) -> Tensor:
-    """What pictures of zero mean and unit variance show around boxes: [n, 3, 2 * SIDE, 2 * SIDE].
+    """What pictures show around boxes: float32 [n, 3, 2 * SIDE, 2 * SIDE].
 
     Args:
         images: [1, 3, S, S] for each window, or [n, 3, S, S].
     """
-    boxes = torch.cat((around.centres, around.sizes), dim=1)
-    return halved(cut(images, *lattice(boxes, around.sides, SAMPLES)))
+    x, y = samples(around.centres, around.sides, SAMPLES).unbind(dim=1)
+    return halved(cut(images, x, y))
 
 
 def tell(answers: Tensor, around: Around) -> Tensor:

@@ -16,6 +16,7 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
 from engine import correlation
+from engine.boxes import ends
 from engine.choice import likeliest
 from engine.closeup import Closeup, View
 from engine.correlation import Around, CorrelationFilter
@@ -61,7 +62,7 @@ class Stages:
         self._net, self._autocast = model.net, model.autocast
         net, preset = self._net, model.preset
         self._fill_area = preset.fill_hole_area
-        self._filtered, self._snaps, self._looks_close = preset.correlation_filter, preset.snap, preset.close
+        self._filtered, self._snaps, self.looks_close = preset.correlation_filter, preset.snap, preset.close
         self.grid = model.image_size // net.backbone_stride
         self._parts = model.parts
 
@@ -90,7 +91,7 @@ class Stages:
         half = halved(images.float())
         looked = seen(self._look(half), half).half()[:, None] if self._filtered else nothing
         pictures = half.half()[:, None] if self._snaps else nothing
-        kept = restored(images)[:, None] if self._looks_close else nothing
+        kept = restored(images)[:, None] if self._filtered or self.looks_close else nothing
         return list(zip(looked, pictures, kept, strict=True))
 
     @_in_precision
@@ -172,8 +173,7 @@ class Stages:
             boxes: float32 [B, 4], centre and size in 0..1.
         """
         net = self._net
-        centre, half = boxes[:, :2], boxes[:, 2:] / 2
-        corners = torch.stack((centre - half, centre + half), dim=1).clamp(0, 1)
+        corners = torch.stack(ends(boxes), dim=1).clamp(0, 1)
         labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)
         drawn = dense_boxes(corners, net.sam_prompt_encoder.mask_input_size[0])
         return Clicks(corners * net.image_size, labels), drawn
@@ -281,11 +281,11 @@ class Stages:
         """What an object looks like where its filter begins, for `regress`.
 
         Args:
-            features: of presets that look `close`.
+            features: of presets with filters.
             mask: float32 [1, 1, h, w], 0..1, of the object in the picture.
         """
         around = Around.boxes(new.box[None])
-        template = self._described(crop([_image(features)], around), around.cut([mask]))
+        template = self._described(_crops([features], around), around.cut([mask]))
         found = self._regressed([features], [new], template, around)
         return template.measured(found, new.box[None])
 
@@ -311,10 +311,8 @@ class Stages:
         template: Template,
         around: Around,
     ) -> Tensor:
-        images = {id(f): _image(f) for f in features}
-        crops = crop([images[id(f)] for f in features], around)
         answers = correlation.answers(filters, around, [f.look for f in features if f.look is not None])
-        return placed(self._edges(template, crops, tell(answers, around)), around)
+        return placed(self._edges(template, _crops(features, around), tell(answers, around)), around)
 
     @_in_precision
     def _edges(self, template: Template, crops: Tensor, told: Tensor) -> Tensor:
@@ -357,7 +355,6 @@ def _high(features: Sequence[Features]) -> list[Tensor] | None:
     return [of_lanes(maps, lanes) for maps, lanes in batches] or None
 
 
-def _image(features: Features) -> Tensor:
-    """[1, 3, S, S] as the network reads it."""
-    assert features.image is not None, "expected features of a preset that looks close"
-    return normalised(features.image / 255)
+def _crops(features: Sequence[Features], around: Around) -> Tensor:
+    """What pictures show there, as the network reads it."""
+    return normalised(crop([f.image for f in features if f.image is not None], around) / 255)

@@ -58,11 +58,15 @@ def look(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     """
     part = net.look
     assert isinstance(part, Look)
-    batch, frames = clips.masks.shape[:2]
-    halves = halved(normalised(clips.images.flatten(0, 1)))
-    maps = torch.unflatten(seen(part(halves).float(), halves), 0, (batch, frames))
+    maps = maps_of(part, clips)
     with torch.autocast(maps.device.type, enabled=False):
         return _answered(maps, clips, g)
+
+
+def maps_of(look: Look, clips: Clips) -> Tensor:
+    """What filters are given of clips: [B, T, C, S / 4, S / 4]."""
+    halves = halved(normalised(clips.images.flatten(0, 1)))
+    return torch.unflatten(seen(look(halves).float(), halves), 0, clips.masks.shape[:2])
 
 
 def _answered(maps: Tensor, clips: Clips, g: torch.Generator) -> Outcome:

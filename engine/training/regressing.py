@@ -12,12 +12,11 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from engine import correlation
-from engine.boxes import overlap
+from engine.boxes import ends, overlap
 from engine.correlation import Around
-from engine.look import seen
-from engine.pixels import halved, normalised
+from engine.pixels import normalised
 from engine.regressor import BoxRegressor, crop, placed, tell
-from engine.training.looking import begun, boxes_of, jittered
+from engine.training.looking import begun, boxes_of, jittered, maps_of
 from engine.training.losses import Losses
 from engine.training.scenes import Clips
 from engine.training.unroll import Outcome, promptable
@@ -35,25 +34,20 @@ def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     """
     part = net.regressor
     assert isinstance(part, BoxRegressor)
-    batch, frames = clips.masks.shape[:2]
-    images = normalised(clips.images)
     with torch.no_grad():
-        halves = halved(images.flatten(0, 1))
-        maps = torch.unflatten(seen(net.look(halves).float(), halves), 0, (batch, frames))
+        maps = maps_of(net.look, clips)
     boxes, clear = boxes_of(clips.masks), promptable(clips)
     clip, thing = clear[:, 0].nonzero().unbind(dim=1)
     if not len(clip):
-        nothing = 0 * sum(p.sum() for p in part.parameters())
-        assert isinstance(nothing, Tensor)
-        return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+        return _nothing(part)
     first = jittered(boxes[clip, 0, thing], g)
     cover = _blurred(F.avg_pool2d(clips.masks[clip, 0, thing][:, None].float(), 4), g)
     with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
         filters = [begun(maps[b, :1], *at) for b, *at in zip(clip.tolist(), first, cover, strict=True)]
     there = Around.boxes(first)
-    template = part.template(crop(images[clip, 0], there), there.cut(cover))
+    template = part.template(normalised(crop(clips.images[clip, 0], there)), there.cut(cover))
     losses, before, after = [], [], []
-    for t in range(1, frames):
+    for t in range(1, clips.masks.shape[1]):
         lanes = clear[clip, t, thing].nonzero()[:, 0]
         if not len(lanes):
             continue
@@ -65,17 +59,23 @@ def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
             maps_now = [maps[b, t : t + 1] for b in where.tolist()]
             answers = correlation.answers([filters[k] for k in lanes.tolist()], around, maps_now)
         now = template[lanes]
-        edges, logits = part(now.keys, now.cover, crop(images[where, t], around), tell(answers, around))
+        crops = normalised(crop(clips.images[where, t], around))
+        edges, logits = part(now.keys, now.cover, crops, tell(answers, around))
         masks = F.avg_pool2d(clips.masks[where, t, thing[lanes]][:, None].float(), 2)
         losses.append(_losses(edges, logits, around, truth, around.cut(masks)[:, 0]))
         before.append(overlap(off, truth))
         after.append(overlap(placed(edges.detach(), around), truth))
     if not losses:
-        nothing = 0 * template.keys.sum()
-        return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+        return _nothing(part)
     total = torch.cat(losses).mean()
     reached = (float(torch.cat(each).mean()) for each in (before, after))
     return Outcome(Losses(total, 0 * total, 0 * total), *reached)
+
+
+def _nothing(part: BoxRegressor) -> Outcome:
+    """Of a batch in which there is nothing to find."""
+    nothing = 0 * part.contrast
+    return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
 
 
 def _blurred(cover: Tensor, g: torch.Generator) -> Tensor:
@@ -105,8 +105,7 @@ def _losses(edges: Tensor, logits: Tensor, around: Around, truth: Tensor, masks:
     shared, both = (drawn * masks).sum(dim=(1, 2)), (drawn + masks).sum(dim=(1, 2))
     dice = 1 - (2 * shared + 1) / (both + 1)
     corner = around.centres - around.sides / 2
-    true = torch.cat((truth[:, :2] - truth[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2), dim=1)
-    wanted = (true - corner.repeat(1, 2)) / around.sides.repeat(1, 2)
+    wanted = (torch.cat(ends(truth), dim=1) - corner.repeat(1, 2)) / around.sides.repeat(1, 2)
     sides = (truth[:, 2:] / around.sides).repeat(1, 2)
     off = ((edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
     return MASK * entropy + dice + EDGE * off + 1 - overlap(placed(edges, around), truth)

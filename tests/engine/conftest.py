@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from engine.models import Model, load_model
+from engine.synthetic import SyntheticClip
+
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread() -> Iterator[None]:
@@ -14,3 +17,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def pico() -> Model:
+    return load_model("pico")
+
+
+@pytest.fixture(scope="module")
+def clip() -> SyntheticClip:
+    return SyntheticClip(320, 240, fps=15)

@@ -17,7 +17,7 @@ from engine.closeup import Closeup, View
 from engine.features import Decoded
 from engine.lanes import LOOKS, Lane, views
 from engine.memory import Limits, Memory
-from engine.models import Model, load_model
+from engine.models import Model
 from engine.story import Story
 from engine.tracker import Tracker
 from engine.types import Box, Frame, Mask, MaskSet, Point, Points, Prompt
@@ -25,11 +25,6 @@ from engine.types import Box, Frame, Mask, MaskSet, Point, Points, Prompt
 GRID, HEIGHT, WIDTH = 64, 240, 320
 RADIUS, FRAMES = 0.03, 12  # of the small disc, in heights
 Image, Bool = NDArray[np.uint8], NDArray[np.bool_]
-
-
-@pytest.fixture(scope="module")
-def pico() -> Model:
-    return load_model("pico")
 
 
 @pytest.fixture(scope="module")
@@ -173,11 +168,10 @@ def test_a_box_of_a_small_thing_is_tight_and_lies_on_it(pico: Model) -> None:
         assert np.multiply(box, (WIDTH, HEIGHT) * 2) == pytest.approx([*(low + size / 2), *size], abs=3.5)
 
 
-def test_large_things_are_seen_well_enough_as_they_are(pico: Model) -> None:
-    tracker = Tracker(pico)
-    for t in range(FRAMES):
-        tracker.step(Frame(t, scene(t, 0.3)[0]), [drawn(radius=0.3)] if t == 0 else [])
-        assert not any(tracker.tracks[1].answer.close)
+def test_large_things_are_what_they_were_without(pico: Model, coarse: Model) -> None:
+    prompt = drawn(radius=0.3)
+    for ours, theirs in zip(followed(pico, prompt, 0.3), followed(coarse, prompt, 0.3), strict=True):
+        assert np.array_equal(ours.objects[0].mask, theirs.objects[0].mask)
 
 
 def test_a_click_away_is_heard_on_a_small_thing(pico: Model) -> None:

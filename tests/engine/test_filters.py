@@ -11,22 +11,10 @@ from official import small_model, small_net
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
 
 from engine.correlation import CorrelationFilter
-from engine.models import Model, load_model
+from engine.models import Model
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
 from engine.types import Frame, MaskSet, Point, Points, Prompt
-
-FPS = 15
-
-
-@pytest.fixture(scope="module")
-def pico() -> Model:
-    return load_model("pico")
-
-
-@pytest.fixture(scope="module")
-def clip() -> SyntheticClip:
-    return SyntheticClip(320, 240, fps=FPS)
 
 
 def click(clip: SyntheticClip, object_id: int, frame: int | None = None) -> Points:
@@ -36,7 +24,7 @@ def click(clip: SyntheticClip, object_id: int, frame: int | None = None) -> Poin
 
 def play(tracker: Tracker, clip: SyntheticClip, start: int, stop: int, *prompts: Prompt) -> Iterator[MaskSet]:
     for t in range(start, stop):
-        yield tracker.step(Frame(t, clip.frame(t)[0], t / FPS), prompts if t == start else ())
+        yield tracker.step(Frame(t, clip.frame(t)[0], t / clip.fps), prompts if t == start else ())
 
 
 def filter_of(tracker: Tracker, object_id: int) -> CorrelationFilter:
@@ -82,11 +70,11 @@ def test_what_leaves_and_comes_back_elsewhere_is_found(pico: Model, clip: Synthe
     """Object 2 goes behind the post and comes out on its other side, turned."""
     tracker = Tracker(pico)
     overlaps = []
-    for result in play(tracker, clip, 0, 12 * FPS, click(clip, 2)):
+    for result in play(tracker, clip, 0, 12 * int(clip.fps), click(clip, 2)):
         truth, said = clip.frame(result.frame_index)[1][2], result.objects[0].mask
         if truth.sum() > 200:
             overlaps.append((truth & said).sum() / (truth | said).sum())
-    assert np.mean(overlaps[-FPS:]) > 0.5
+    assert np.mean(overlaps[-int(clip.fps) :]) > 0.5
 
 
 def test_what_comes_before_an_object_is_not_taken_for_it(pico: Model, clip: SyntheticClip) -> None:
@@ -103,7 +91,7 @@ def test_what_comes_before_an_object_is_not_taken_for_it(pico: Model, clip: Synt
             near = np.s_[max(0, rows[0] - 8) : rows[-1] + 9, max(0, columns[0] - 8) : columns[-1] + 9]
             image = image.copy()
             image[near] = screen[near]
-        (found,) = tracker.step(Frame(t, image, t / FPS), [click(clip, 2)] if t == 0 else ()).objects
+        (found,) = tracker.step(Frame(t, image, t / clip.fps), [click(clip, 2)] if t == 0 else ()).objects
         if t in hidden:
             empty.append(not found.mask.any())
         if t in shown:
@@ -118,7 +106,7 @@ def test_memory_keeps_what_was_seen_before_an_object_went_away(pico: Model, clip
     list(play(tracker, clip, 0, 12, click(clip, 2)))
     before = tracker.tracks[2].memory
     for t in range(12, 30):
-        result = tracker.step(Frame(t, nothing, t / FPS))
+        result = tracker.step(Frame(t, nothing, t / clip.fps))
         assert not result.objects[0].mask.any()
     after = tracker.tracks[2].memory
     assert [e.features.data_ptr() for e in after.ring] == [e.features.data_ptr() for e in before.ring]

@@ -11,23 +11,11 @@ from torch import Tensor
 
 from engine.boxes import by_edges, overlap
 from engine.correlation import SIDE, Around
-from engine.models import Model, load_model
+from engine.models import Model
 from engine.regressor import Template, placed, tell
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
 from engine.types import Box, Frame
-
-FPS = 15
-
-
-@pytest.fixture(scope="module")
-def pico() -> Model:
-    return load_model("pico")
-
-
-@pytest.fixture(scope="module")
-def clip() -> SyntheticClip:
-    return SyntheticClip(320, 240, fps=FPS)
 
 
 def test_edges_of_a_window_are_boxes_of_the_picture() -> None:
@@ -81,8 +69,8 @@ def boxes(clip: SyntheticClip, t: int) -> dict[int, Tensor]:
 @torch.inference_mode()
 def test_boxes_that_are_off_come_nearer(pico: Model, clip: SyntheticClip) -> None:
     """Objects of the built-in clip, a second after they were prompted; a fifth too wide and too low."""
-    then, before, after = boxes(clip, FPS), [], []
-    (features,) = pico.stages.encode(pico.pixels.read(Frame(1, clip.frame(FPS)[0])))
+    then, before, after = boxes(clip, int(clip.fps)), [], []
+    (features,) = pico.stages.encode(pico.pixels.read(Frame(1, clip.frame(int(clip.fps))[0])))
     for object_id, box in boxes(clip, 0).items():
         tracker = Tracker(pico)
         (x0, y0), (x1, y1) = (box[0, :2] - box[0, 2:] / 2).tolist(), (box[0, :2] + box[0, 2:] / 2).tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.models import Model, load_model
+from engine.models import Model
 from engine.snap import LOGIT, snap
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
@@ -89,11 +89,6 @@ def test_a_box_holds_until_a_click_says_that_there_is_more() -> None:
 def test_a_click_decides_whatever_the_colour(label: int, at: tuple[float, float]) -> None:
     after = snap([scene()], ragged(), points=torch.tensor([at]), labels=torch.tensor([label]))
     assert bool(after[0, 0, int(at[1] * GRID), int(at[0] * GRID)] > 0) == bool(label)
-
-
-@pytest.fixture(scope="module")
-def pico() -> Model:
-    return load_model("pico")
 
 
 @pytest.fixture(scope="module")
