@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.redrawer import Redrawn
 
-Redraw = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], Redrawn]  # `Redrawer.forward`
+Redraw = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], Redrawn]  # `redrawer.clicked` of a network
 
 
 def likeliest(

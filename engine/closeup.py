@@ -42,6 +42,11 @@ class View:
         left, top = (min(max(middle - side / 2, 0.0), 1 - side) for middle in (x, y))
         return View(left, top, side)
 
+    def box(self, like: Tensor) -> Tensor:
+        """Itself, as centre and size [1, 4], in the dtype and on the device of another."""
+        half = self.side / 2
+        return like.new_tensor([[self.left + half, self.top + half, self.side, self.side]])
+
     def boxes(self, boxes: Tensor) -> Tensor:
         """Boxes [n, 4] of the picture, in 0..1 of the view."""
         return torch.cat((self.points(boxes[:, :2]), boxes[:, 2:] / self.side), dim=1)
@@ -56,8 +61,7 @@ class View:
 
     def lattice(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Where `count` samples x and y [1, count] each way lie, in 0..1 of the picture."""
-        half = self.side / 2
-        box = torch.tensor([[self.left + half, self.top + half, self.side, self.side]], device=device)
+        box = self.box(torch.zeros((), device=device))
         return windows.lattice(box, box[:, 2:], count)
 
 

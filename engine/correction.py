@@ -70,7 +70,7 @@ def _click(model: Model, lane: Lane, prompt: Points | Box) -> None:
     decoded = model.stages.decode(
         lane.conditioned, [lane.features], clicks, _prior(model, lane, clicks), lane.first
     )
-    lane.decoded = model.stages.snapped(decoded, [lane.features], clicks)
+    lane.decoded = model.stages.drawing.snapped(decoded, [lane.features], clicks)
     _look_closely(model, lane, clicks)
     lane.points, lane.prompted = points, True
 
@@ -92,7 +92,7 @@ def _look_closely(model: Model, lane: Lane, clicks: Clicks) -> None:
     there = view.points(points).clamp(0, 1)
     said = Clicks(there[None] * size, labels[None])
     drawn = dense_prompt(there, labels, model.net.sam_prompt_encoder.mask_input_size[0])
-    close = model.stages.closely([lane.features], [view], said, drawn, person=True)
+    close = model.stages.closely([lane.features], [view], said, drawn)
     if float(overlap(close.outlines(), found)) > ASTRAY:
         lane.decoded = answer.drawn(close)
 

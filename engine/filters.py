@@ -43,7 +43,7 @@ def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
 
 
 def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
-    """Ask for the boxes that are regressed where filters are, and let those follow a little.
+    """Ask for the boxes that are regressed where filters are, and let those follow a little; fills `sketch`.
 
     A filter that follows all the way, frame after frame, adds up what is wrong with each.
     """
@@ -51,12 +51,14 @@ def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
         return
     found, _ = _pictured(lanes)
     boxes = torch.stack([f.box for f in found])
-    regressed = stages.regress([lane.features for lane in lanes], found)
+    regressed, sketch = stages.bounds.regress([lane.features for lane in lanes], found)
     near = (overlap(boxes, regressed) > NEAR).float()[:, None]
     followed = by_edges(boxes, regressed, FOLLOW * near)
     asked = by_edges(boxes, regressed, near)
-    for lane, one, box, ask in zip(lanes, found, followed, asked, strict=True):
-        lane.filter, lane.asked = replace(one, box=box), ask
+    believed = near[:, 0].tolist()
+    for k, (lane, one) in enumerate(zip(lanes, found, strict=True)):
+        lane.filter, lane.asked = replace(one, box=followed[k]), asked[k]
+        lane.sketch = sketch[k : k + 1] if believed[k] else None
 
 
 def disown(lanes: Sequence[Lane]) -> None:
@@ -104,11 +106,15 @@ def learn(
         box = answer.outlines()[0] if lane.drawn is None else answer.filled.new_tensor(lane.drawn)
         mask = _mask(answer.filled)
         new = correlation.begin(picture, box, mask)
-        known[id(lane)] = new and replace(new, template=stages.describe(lane.features, new, mask))
+        known[id(lane)] = new and replace(new, template=stages.bounds.describe(lane.features, new, mask))
     if taught:
-        outlines = Decoded.batch([lane.answer for lane in taught]).outlines()
+        filters, pictures = _pictured(taught)
         masks = [_mask(lane.answer.filled) for lane in taught]
-        learnt = correlation.learn(*_pictured(taught), outlines, masks)
+        outlines = Decoded.batch([lane.answer for lane in taught]).outlines()
+        # Where a box was regressed it is followed already, and a mask knows its ends no better.
+        regressed = torch.tensor([lane.sketch is not None for lane in taught], device=outlines.device)
+        boxes = torch.where(regressed[:, None], torch.stack([f.box for f in filters]), outlines)
+        learnt = correlation.learn(filters, pictures, boxes, masks)
         known |= {id(lane): f for lane, f in zip(taught, learnt, strict=True)}
     return known
 

@@ -22,6 +22,7 @@ from engine.correlation import CorrelationFilter
 from engine.features import Decoded, Features
 from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint, drawn_box
+from engine.regressor import Sketch
 from engine.stages import Stages
 from engine.story import Story
 from engine.types import EngineError, Frame, Prompt
@@ -50,7 +51,8 @@ class Lane:
         seen: the last frame the object was visible on.
         filter: the memory's, moved to where the object is on this frame,
         clear: and how clear that was, 0 where it could not be told.
-        asked: float32 [4], centre and size of the box that the network is asked with, where it is clear.
+        asked: float32 [4], centre and size of the box that the network is asked with, where it is clear,
+        sketch: and where the object is by its look, if that agrees with the filter.
         agreement: how much of its box and of the mask's is shared, below 0 before there is such a mask.
         points: clicks on this frame so far.
         prompted: this frame becomes a conditioning frame,
@@ -69,6 +71,7 @@ class Lane:
     filter: CorrelationFilter | None = None
     clear: float = 0.0
     asked: Tensor | None = None
+    sketch: Sketch | None = None
     agreement: float = -1.0
     points: tuple[LabelledPoint, ...] = ()
     prompted: bool = False
@@ -198,11 +201,14 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
     doubtful = [lane for lane in found if lane.clear < correlation.SURE]
     _look_closely(stages, [lane for lane in doubtful if float(lane.answer.score) > 0], near)
     coarse = [lane for lane in lanes if lane.features.picture is not None and not any(lane.answer.close)]
-    for batch in _batches(coarse, _any):
-        features = [lane.features for lane in batch]
-        snapped = stages.snapped(Decoded.batch([lane.answer for lane in batch]), features)
+    for batch in _batches(coarse, lambda lane: (int(lane.asked is not None),)):
+        features, decoded = [lane.features for lane in batch], Decoded.batch([lane.answer for lane in batch])
+        if batch[0].asked is None:
+            redrawn = stages.drawing.snapped(decoded, features)
+        else:
+            redrawn = stages.drawing.outlined(decoded, features, _asked(batch), _sketched(batch))
         for index, lane in enumerate(batch):
-            lane.decoded = snapped.lane(index)
+            lane.decoded = redrawn.lane(index)
     filters.disown(lanes)
 
 
@@ -241,7 +247,8 @@ def _look_closely(stages: Stages, lanes: Sequence[Lane], near: Mapping[int, View
         looks = [near[id(lane)] for lane in batch]
         boxes = _asked(batch)
         there = torch.cat([view.boxes(box[None]) for view, box in zip(looks, boxes, strict=True)])
-        decoded = stages.closely([lane.features for lane in batch], looks, *stages.boxed(there))
+        features = [lane.features for lane in batch]
+        decoded = stages.closely(features, looks, *stages.boxed(there), _sketched(batch))
         agreements = overlap(decoded.outlines(), boxes).tolist()
         for index, (lane, agreement) in enumerate(zip(batch, agreements, strict=True)):
             if agreement > lane.agreement:
@@ -252,6 +259,11 @@ def _look_closely(stages: Stages, lanes: Sequence[Lane], near: Mapping[int, View
 
 def _asked(lanes: Sequence[Lane]) -> Tensor:
     return torch.stack([lane.asked for lane in lanes if lane.asked is not None])
+
+
+def _sketched(lanes: Sequence[Lane]) -> Sketch:
+    device = lanes[0].features.top.device
+    return Sketch.batch([lane.sketch or Sketch.none(1, device) for lane in lanes])
 
 
 def _conditioned(lanes: Sequence[Lane]) -> Tensor:

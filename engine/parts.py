@@ -33,8 +33,12 @@ class Parts(Protocol):
         """What correlation filters see of pictures of half the size, [N, C, S/4, S/4]; `engine.look`."""
         ...
 
-    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Tensor:
-        """Of B objects' boxes in their windows: `BoxRegressor.forward`."""
+    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """Of B objects' boxes in their windows, and rough masks: `BoxRegressor.forward`."""
+        ...
+
+    def outlined(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """What is to change in B masks in boxes: `Redrawer.forward`."""
         ...
 
     def masks(
@@ -104,10 +108,13 @@ class StockParts:
         seen: Tensor = self._net.look(halves)
         return seen
 
-    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Tensor:
-        edges: Tensor
-        edges, _ = self._net.regressor(keys, cover, crops, told)
-        return edges
+    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        edges, logits = self._net.regressor(keys, cover, crops, told)
+        return edges, logits
+
+    def outlined(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        change, quality = self._net.outliner(windows)
+        return change, quality
 
     def masks(
         self,

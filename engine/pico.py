@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from engine.convnorm import ConvNorm
 from engine.look import Look
-from engine.redrawer import Redrawer
+from engine.redrawer import BOXED, CLICKED, Redrawer
 from engine.regressor import BoxRegressor
 
 
@@ -133,7 +133,8 @@ def build_pico(config: PicoConfig | None = None) -> SAM2Base:
             "dynamic_multimask_stability_thresh": 0.98,
         },
     )
-    net.redrawer, net.look, net.regressor = Redrawer(), Look(), BoxRegressor()
+    net.redrawer, net.outliner = Redrawer(CLICKED), Redrawer(BOXED)
+    net.look, net.regressor = Look(), BoxRegressor()
     return net
 
 

@@ -1,15 +1,17 @@
 """A small network that draws a mask anew from the picture around it, and says how good it is.
 
-What was clicked may be small in the picture: there the decoder's grid has a few cells for it, and a window
-around the mask has many. A U-Net (Ronneberger et al., MICCAI 2015) sees the window's colours, what the
-decoder said, how much likelier each colour is in its mask than around it, and the click.
+What was clicked or boxed may be small in the picture: there the decoder's grid has a few cells for it, and a
+window around the mask has many. A U-Net (Ronneberger et al., MICCAI 2015) sees the window's colours, what the
+decoder said, how much likelier each colour is in its mask than around it, and what is known beside: a click;
+or the box and, of what is followed, where the object of the first picture is by its look. There is one of
+these networks for clicks, the `redrawer`, and one for boxes, the `outliner`.
 
-Knows pictures, masks and points; knows no object's past.
+Knows pictures, masks, points and boxes; knows no object's past.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,15 +19,63 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import snap, windows
-from engine.boxes import outline
+from engine.boxes import outline, overlap
 from engine.convnorm import ConvNorm
+from engine.regressor import Sketch
 
 AROUND = 0.3  # that a window shows beside the mask, in mean sides of its box, and at least
 LEAST_AROUND = 0.03  # so much of the picture
 DIMS = (16, 32, 64, 96)  # channels at strides 1, 2, 4, 8 of the window
-INPUTS = 8
+# Of a window: three colours, the decoder, likelier colours, the picture, its scale; and the click, or the box
+# and the sketch.
+CLICKED, BOXED = 8, 9
 CLICK = 0.03  # radius at which a click has faded to 1 / e, in pictures
 CERTAINTY = 0.5  # of what is drawn, beside neighbours of like colour
+# Of what the outliner would change; done by halves where a mask fills its box better so, by so much overlap.
+HALF, FULLER = 0.5, 0.05
+
+# `Redrawer.forward`, by whatever means.
+Look = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class Redrawer(nn.Module):
+    """What is to change in windows of so many `inputs`, and how good that makes them."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        stem, *dims = DIMS
+        self.stem = nn.Sequential(_Layer(inputs, stem), _Layer(stem, stem))
+        sizes = list(zip(DIMS, dims, strict=False))
+        self.down = nn.ModuleList(nn.Sequential(_Layer(a, b, 2), _Layer(b, b)) for a, b in sizes)
+        self.deepest = _Layer(dims[-1], dims[-1])
+        self.side = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in sizes)
+        self.up = nn.ModuleList(_Layer(a, a) for a, _ in sizes)
+        self.out = nn.Conv2d(stem, 1, 1)
+        self.judge = nn.Sequential(nn.Linear(sum(DIMS[-2:]), 64), nn.ReLU(), nn.Linear(64, 1))
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of windows [B, inputs, SIDE, SIDE].
+
+        Returns:
+            logits float32 [B, SIDE, SIDE], to be added to what is believed, and of the IoU, float32 [B].
+        """
+        levels = [self.stem(x.contiguous(memory_format=torch.channels_last))]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        coarsest = x = self.deepest(levels.pop())
+        finer: list[Tensor] = []
+        for side, up in zip(reversed(self.side), reversed(self.up), strict=True):
+            x = up(levels.pop() + F.interpolate(side(x), scale_factor=2.0, mode="nearest"))
+            finer.append(x)
+        gist = torch.cat((coarsest.mean(dim=(2, 3)), finer[0].mean(dim=(2, 3))), dim=1)
+        return self.out(x)[:, 0].float(), self.judge(gist)[:, 0].float()
+
+
+class _Layer(ConvNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(super().forward(x))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,33 +108,84 @@ class Redrawn:
         return snap.put_back(there, self.x, self.y, size)
 
 
-class Redrawer(nn.Module):
-    """Begins as `engine.snap` does: with the sum of what the network and the colours say."""
+def clicked(
+    look: Look, pictures: Sequence[Tensor] | Tensor, logits: Tensor, points: Tensor, labels: Tensor
+) -> Redrawn:
+    """Redraw B masks that were clicked.
 
-    def __init__(self) -> None:
-        super().__init__()
-        stem, *dims = DIMS
-        self.stem = nn.Sequential(_Layer(INPUTS, stem), _Layer(stem, stem))
-        sizes = list(zip(DIMS, dims, strict=False))
-        self.down = nn.ModuleList(nn.Sequential(_Layer(a, b, 2), _Layer(b, b)) for a, b in sizes)
-        self.deepest = _Layer(dims[-1], dims[-1])
-        self.side = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in sizes)
-        self.up = nn.ModuleList(_Layer(a, a) for a, _ in sizes)
-        self.out = nn.Conv2d(stem, 1, 1)
-        self.judge = nn.Sequential(nn.Linear(sum(DIMS[-2:]), 64), nn.ReLU(), nn.Linear(64, 1))
-        for parameter in self.out.parameters():
-            nn.init.zeros_(parameter)
+    Args:
+        pictures: [1, 3, H, W] for each mask, or [B, 3, H, W], channels of zero mean and unit variance.
+        logits: float32 [B, 1, size, size] of the decoder, each with something above 0.
+        points: float32 [B, P, 2] in 0..1, the clicks on each, with
+        labels: [B, P], 1 where the object is, 0 where it is not.
+    """
+    window = _Window.around(outline(logits), pictures, logits)
+    change, quality = look(window.told(_drawn(points, labels, window.x, window.y)))
+    decided = snap.decided(window.belief + change, points, labels, window.x, window.y)
+    return Redrawn(decided, quality, window.colours, window.x, window.y)
 
-    def forward(self, pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
-        """Redraw B masks.
 
-        Args:
-            pictures: [1, 3, H, W] for each mask, channels of zero mean and unit variance.
-            logits: float32 [B, 1, size, size] of the decoder, each with something above 0.
-            points: float32 [B, P, 2] in 0..1, the clicks on each, with
-            labels: [B, P], 1 where the object is, 0 where it is not.
-        """
-        boxes = outline(logits)
+def boxed(
+    look: Look,
+    pictures: Sequence[Tensor] | Tensor,
+    logits: Tensor,
+    boxes: Tensor,
+    sketch: Sketch,
+    bounded: bool = False,
+) -> tuple[Redrawn, Redrawn]:
+    """Redraw B masks in boxes: wholly, and by halves.
+
+    Args:
+        pictures: as for `clicked`.
+        logits: float32 [B, 1, size, size] of the decoder.
+        boxes: float32 [B, 4], centre and size in 0..1, that it was asked with.
+        sketch: of each.
+        bounded: nothing is beyond the boxes.
+    """
+    window = _Window.around(boxes, pictures, logits)
+    centre, half = boxes[:, :2], boxes[:, 2:] / 2
+    inner = windows.within(window.x, window.y, centre, half).float()
+    change, quality = look(window.told(2 * inner - 1, sketch.cut(window.x, window.y) / 4))
+    near = (
+        windows.within(window.x, window.y, centre, half + snap.SLACK)
+        if bounded
+        else torch.ones_like(inner).bool()
+    )
+
+    def drawn(share: float) -> Redrawn:
+        belief = torch.where(near, window.belief + share * change, -snap.DECIDED)
+        return Redrawn(belief, quality, window.colours, window.x, window.y)
+
+    return drawn(1.0), drawn(HALF)
+
+
+def fuller(boxes: Tensor, whole: Tensor, less: Tensor) -> Tensor:
+    """Of masks [B, 1, n, n] redrawn wholly and by halves those that fill their boxes [B, 4] better.
+
+    What is thin, or of another colour than most of a thing, is what a small network leaves out.
+    """
+    by_halves = overlap(outline(less), boxes) > overlap(outline(whole), boxes) + FULLER
+    return torch.where(by_halves[:, None, None, None], less, whole)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """What B windows show, and what is said of it.
+
+    Attributes:
+        x, y, colours: as `Redrawn` has them.
+        belief: logits [B, SIDE, SIDE] to begin with, as `engine.snap` does.
+        seen: [B, 4, SIDE, SIDE]: the decoder, likelier colours, the picture, its scale.
+    """
+
+    x: Tensor
+    y: Tensor
+    colours: Tensor
+    belief: Tensor
+    seen: Tensor
+
+    @staticmethod
+    def around(boxes: Tensor, pictures: Sequence[Tensor] | Tensor, logits: Tensor) -> _Window:
         sides = windows.beside(boxes, AROUND, LEAST_AROUND)
         x, y = windows.lattice(boxes, sides, snap.SIDE)
         colours = windows.cut(pictures, x, y)
@@ -92,29 +193,12 @@ class Redrawer(nn.Module):
         inside = windows.inside(x, y)
         likelier = snap.likelier(colours, said.sigmoid(), inside)
         scale = (sides.prod(dim=1).sqrt().log2() / 2 + 1)[:, None, None].expand_as(said)
-        told = _drawn(points, labels, x, y)
-        seen = torch.stack((said.clamp(-8, 8) / 4, likelier / 3, told, inside.float(), scale), dim=1)
-        change, quality = self._look(torch.cat((colours, seen), dim=1))
-        belief = snap.believed(said, likelier) + change
-        return Redrawn(snap.decided(belief, points, labels, x, y), quality, colours, x, y)
+        seen = torch.stack((said.clamp(-8, 8) / 4, likelier / 3, inside.float(), scale), dim=1)
+        return _Window(x, y, colours, snap.believed(said, likelier), seen)
 
-    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, SIDE, SIDE] and [B] of windows [B, INPUTS, SIDE, SIDE]."""
-        levels = [self.stem(x.contiguous(memory_format=torch.channels_last))]
-        for down in self.down:
-            levels.append(down(levels[-1]))
-        coarsest = x = self.deepest(levels.pop())
-        finer: list[Tensor] = []
-        for side, up in zip(reversed(self.side), reversed(self.up), strict=True):
-            x = up(levels.pop() + F.interpolate(side(x), scale_factor=2.0, mode="nearest"))
-            finer.append(x)
-        gist = torch.cat((coarsest.mean(dim=(2, 3)), finer[0].mean(dim=(2, 3))), dim=1)
-        return self.out(x)[:, 0].float(), self.judge(gist)[:, 0].float()
-
-
-class _Layer(ConvNorm):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(super().forward(x))
+    def told(self, *more: Tensor) -> Tensor:
+        """What a network is given: it, and `more` of it, [B, SIDE, SIDE] each."""
+        return torch.cat((self.colours, self.seen, torch.stack(more, dim=1)), dim=1)
 
 
 def _drawn(points: Tensor, labels: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine import windows
 from engine.correlation import LEAST_BOX, SIDE, Around
 from engine.pixels import halved
 from engine.windows import cut, samples
@@ -31,6 +32,9 @@ STEM, WIDTH, EMBEDDED = (12, 24), (24, 48, 72), 16  # channels
 OBJECT, BESIDE = 0.6, 0.4  # of a place that the mask covers, at least and at most
 APART = 4.0  # more than likenesses can differ
 MOST_OFF = 1.6  # factor by which an answer's sides can differ from what a person means
+
+BOUND = 6.0  # how far the logits of a sketch count
+EVERYWHERE = (0.5, 0.5, 100.0, 100.0)  # a window with every place of a picture in it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +73,54 @@ class Template:
         """What answers [n, 4] mean, in terms of the first boxes."""
         middle = answers[:, :2] - self.off[:, :2] * answers[:, 2:]
         return torch.cat((middle, answers[:, 2:] / self.off[:, 2:]), dim=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketch:
+    """Where n objects are by their look, roughly.
+
+    Attributes:
+        logits: float32 [n, 1, SIDE, SIDE], of windows
+        windows: [n, 4] of the picture: centre and size in 0..1.
+    """
+
+    logits: Tensor
+    windows: Tensor
+
+    @staticmethod
+    def of(logits: Tensor, around: Around) -> Sketch:
+        """Logits [n, SIDE, SIDE] as `BoxRegressor.forward` has them."""
+        return Sketch(logits[:, None], torch.cat((around.centres, around.sides), dim=1))
+
+    @staticmethod
+    def none(count: int, device: torch.device) -> Sketch:
+        """Of objects of which it is not known."""
+        nothing = torch.zeros(count, 1, SIDE, SIDE, device=device)
+        return Sketch(nothing, nothing.new_tensor(EVERYWHERE).expand(count, 4))
+
+    @staticmethod
+    def batch(sketches: Sequence[Sketch]) -> Sketch:
+        return Sketch(
+            *(torch.cat(part) for part in zip(*((s.logits, s.windows) for s in sketches), strict=True))
+        )
+
+    def __getitem__(self, lanes: Tensor | slice) -> Sketch:
+        return Sketch(self.logits[lanes], self.windows[lanes])
+
+    def seen(self, boxes: Tensor) -> Sketch:
+        """The same in 0..1 of parts of the pictures, `boxes` [n, 4]."""
+        corners = boxes[:, :2] - boxes[:, 2:] / 2
+        there = torch.cat(((self.windows[:, :2] - corners), self.windows[:, 2:]), dim=1)
+        return replace(self, windows=there / boxes[:, 2:].repeat(1, 2))
+
+    def cut(self, x: Tensor, y: Tensor) -> Tensor:
+        """Its logits at `x` [n, W] and `y` [n, H] of the picture: [n, H, W]; beyond its windows least."""
+        x, y = (
+            (places - self.windows[:, k, None]) / self.windows[:, k + 2, None] + 0.5
+            for k, places in enumerate((x, y))
+        )
+        there = windows.cut(self.logits, x, y)[:, 0].clamp(-BOUND, BOUND)
+        return torch.where(windows.inside(x, y), there, -BOUND)
 
 
 class BoxRegressor(nn.Module):

@@ -69,7 +69,7 @@ def propose(
     logits, ious = logits.flatten(0, 1), ious.flatten()
     stability = _stability(logits)
     good = ((ious >= min_iou) & (stability >= min_stability)).nonzero().flatten()
-    drawn = model.stages.redrawn(logits[good][:, None], [features] * len(good))[:, 0]
+    drawn = model.stages.drawing.redrawn(logits[good][:, None], [features] * len(good))[:, 0]
     return [
         Proposal(mask.cpu(), float(ious[i]), float(stability[i]), _box(mask > 0))
         for i, mask in zip(good.tolist(), drawn, strict=True)

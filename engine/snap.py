@@ -62,22 +62,15 @@ def snap(
     corners = {label: point for label, point in told if label in (2, 3)}
     if corners and all(label != 1 for label, _ in told):
         middle, size = (corners[2] + corners[3]) / 2, corners[3] - corners[2]
-        near = _within(x, y, middle[None], size[None] / 2 + SLACK)
+        near = windows.within(x, y, middle[None], size[None] / 2 + SLACK)
     else:
-        near = _within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
+        near = windows.within(x, y, boxes[:, :2], boxes[:, 2:] * (0.5 + GROW))
     likely = likelier(colours, said.sigmoid() * near, windows.inside(x, y))
     belief = torch.where(near, believed(said, likely), -DECIDED)
     if points is not None and labels is not None:
         belief = decided(belief, points[None], labels[None], x, y)
     snapped = put_back(settle(belief, colours), x, y, logits.shape[-1])
     return torch.where((logits > 0).flatten(1).any(dim=1)[:, None, None, None], snapped, logits)
-
-
-def _within(x: Tensor, y: Tensor, centre: Tensor, half: Tensor) -> Tensor:
-    """bool [B, SIDE, SIDE], samples at most `half` [B or 1, xy] from `centre`, of the same shape."""
-    across = (x - centre[:, :1]).abs() <= half[:, :1]
-    down = (y - centre[:, 1:2]).abs() <= half[:, 1:2]
-    return down[:, :, None] & across[:, None]
 
 
 def likelier(colours: Tensor, belief: Tensor, inside: Tensor) -> Tensor:

@@ -6,60 +6,40 @@ no prompt of a person and no id. A lane is one object on one frame; all lanes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
-from engine import correlation
+from engine.bounds import Bounds
 from engine.boxes import ends
-from engine.choice import likeliest
 from engine.closeup import Closeup, View
-from engine.correlation import Around, CorrelationFilter
 from engine.dense import dense_boxes
-from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes, pictures_of
+from engine.drawing import Drawing, boxes_of
+from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes
 from engine.holes import fill_holes
 from engine.look import seen
 from engine.memory import Memory
 from engine.parts import Masks
 from engine.pixels import halved, normalised, restored
-from engine.redrawer import Redrawer, Redrawn
-from engine.regressor import Template, crop, placed, tell
-from engine.snap import snap
+from engine.precision import in_precision
+from engine.regressor import Sketch
 
 if TYPE_CHECKING:
     from engine.models import Model
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 MEMORY_DTYPE = torch.bfloat16  # how upstream stores spatial memories, whatever it computes in
-
-
-def _in_precision(verb: Callable[Concatenate[Stages, P], R]) -> Callable[Concatenate[Stages, P], R]:
-    """Run a verb in the network's precision.
-
-    Only what calls the network: filters, histograms and windows would be others in bfloat16, and CPUs
-    autocast no float16.
-    """
-
-    @wraps(verb)
-    def run(stages: Stages, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with stages._autocast():
-            return verb(stages, *args, **kwargs)
-
-    return run
 
 
 class Stages:
     """The network of a model, verb by verb. Stateless between calls but for constant tables."""
 
     def __init__(self, model: Model) -> None:
-        self._net, self._autocast = model.net, model.autocast
+        self._net, self.autocast = model.net, model.autocast
+        self.drawing, self.bounds = Drawing(model), Bounds(model)
         net, preset = self._net, model.preset
         self._fill_area = preset.fill_hole_area
         self._filtered, self._snaps, self.looks_close = preset.correlation_filter, preset.snap, preset.close
@@ -79,7 +59,7 @@ class Stages:
                 encoded.append(Features(levels[-1][n : n + 1], high, *kept))
         return encoded
 
-    @_in_precision
+    @in_precision
     def _levels(self, images: Tensor) -> list[Tensor]:
         return self._parts.levels(images)
 
@@ -94,7 +74,7 @@ class Stages:
         kept = restored(images)[:, None] if self._filtered or self.looks_close else nothing
         return list(zip(looked, pictures, kept, strict=True))
 
-    @_in_precision
+    @in_precision
     def _look(self, halves: Tensor) -> Tensor:
         return self._parts.look(halves)
 
@@ -103,7 +83,7 @@ class Stages:
         out: Tensor = features.top + self._net.no_mem_embed.view(1, -1, 1, 1)
         return out
 
-    @_in_precision
+    @in_precision
     def recall(
         self, features: Sequence[Features], memories: Sequence[Memory], frames: Sequence[int]
     ) -> Tensor:
@@ -143,8 +123,8 @@ class Stages:
         several: bool = net._use_multimask(first, points)
         masks, ious, tokens, score = self._candidates(conditioned, features, clicks, prior, several)
         lanes = torch.arange(len(masks), device=masks.device)
-        if clicks is not None and self._ambiguous(clicks):
-            best, logits = likeliest(self._redraw, pictures_of(features), masks.float(), *self._said(clicks))
+        if clicks is not None and self.drawing.ambiguous(clicks):
+            best, logits = self.drawing.chosen(masks, features, clicks)
         else:
             best = ious.argmax(dim=-1) if several else torch.zeros_like(lanes)
             logits = masks[lanes, best][:, None].float()
@@ -154,17 +134,6 @@ class Stages:
         if net.pred_obj_scores:
             logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
         return Decoded(logits, self._filled(logits), self._pointer(token, score), score)
-
-    def _ambiguous(self, clicks: Clicks) -> bool:
-        """A single click may mean several things: presets that snap redraw them all, and choose."""
-        return self._snaps and clicks.labels.shape[1] == 1
-
-    @_in_precision
-    def _redraw(self, pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
-        redrawer = self._net.redrawer
-        assert isinstance(redrawer, Redrawer)
-        redrawn: Redrawn = redrawer(pictures, logits, points, labels)
-        return redrawn
 
     def boxed(self, boxes: Tensor) -> tuple[Clicks, Tensor]:
         """One box for each lane as a prompt for `decode`: its corners, and drawn (`engine.dense`).
@@ -192,7 +161,7 @@ class Stages:
         masks, ious, _, _ = self._candidates(image, [features], clicks, prior, several=True)
         return masks.float(), ious.float()
 
-    @_in_precision
+    @in_precision
     def _candidates(
         self,
         source: Tensor,
@@ -208,7 +177,7 @@ class Stages:
         """
         return self._parts.masks(source, clicks, prior, _high(features), several)
 
-    @_in_precision
+    @in_precision
     def _pointer(self, token: Tensor, score: Tensor) -> Tensor:
         """[B, hidden_dim]: what the mask token says of the object, or that there is none."""
         net = self._net
@@ -221,51 +190,32 @@ class Stages:
         absent: Tensor = (1 - there) * net.no_obj_ptr
         return pointer + absent
 
-    def snapped(
-        self, decoded: Decoded, features: Sequence[Features], clicks: Clicks | None = None
-    ) -> Decoded:
-        """The same with masks `redrawn`, but for those that `decode` has redrawn already.
-
-        Args:
-            clicks: on every one of the masks, the same.
-        """
-        if clicks is not None and self._ambiguous(clicks):
-            return decoded
-        filled = self.redrawn(decoded.filled, features, clicks)
-        return decoded if filled is decoded.filled else replace(decoded, logits=filled, filled=filled)
-
-    def redrawn(self, logits: Tensor, features: Sequence[Features], clicks: Clicks | None = None) -> Tensor:
-        """Masks [B, 1, S/4, S/4] along the colours of the picture (`engine.snap`), for presets with."""
-        if not self._snaps or not len(logits):
-            return logits
-        said = () if clicks is None else (t[0] for t in self._said(clicks))
-        return snap(pictures_of(features), logits, *said)
-
-    def _said(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
-        """Points [B, P, 2] in 0..1 and labels [B, P]."""
-        return clicks.coords / self._net.image_size, clicks.labels
-
     def closely(
         self,
         features: Sequence[Features],
         views: Sequence[View],
         clicks: Clicks,
         drawn: Tensor,
-        person: bool = False,
+        sketch: Sketch | None = None,
     ) -> Decoded:
         """Masks of B lanes once more, each in a view of its picture, asked as if it were seen there first.
 
         Args:
             features: of presets that look `close`.
-            clicks: on each lane, in its view.
+            clicks: on each lane, in its view: a box, and what a person has clicked beside.
             drawn: [B, 1, S/4, S/4] the same as mask prompts.
-            person: the clicks are a person's, and the same on all.
+            sketch: of each lane, in its picture.
         """
         seen = [self._closer(f, view) for f, view in zip(features, views, strict=True)]
         source = torch.cat([self.unremembered(f) for f in seen])
         certain = torch.ones(len(seen), dtype=torch.bool, device=source.device)
         decoded = self.decode(source, seen, clicks, drawn, certain=certain)
-        masks = self.snapped(decoded, seen, clicks if person else None).filled
+        if sketch is None:
+            masks = self.drawing.snapped(decoded, seen, clicks).filled
+        else:
+            there = sketch.seen(torch.cat([view.box(sketch.windows) for view in views]))
+            boxes = boxes_of(clicks, self._net.image_size)
+            masks = self.drawing.outlined(decoded, seen, boxes, there).filled
         close = tuple(Closeup(view, mask[None]) for view, mask in zip(views, masks, strict=True))
         whole = torch.cat([closeup.whole(masks.shape[-1]) for closeup in close])
         return replace(decoded, logits=whole, filled=whole, close=close)
@@ -277,48 +227,7 @@ class Stages:
         *high, top = self._levels(image)
         return Features(top, tuple(high), picture=halved(image).half())
 
-    def describe(self, features: Features, new: CorrelationFilter, mask: Tensor) -> Template:
-        """What an object looks like where its filter begins, for `regress`.
-
-        Args:
-            features: of presets with filters.
-            mask: float32 [1, 1, h, w], 0..1, of the object in the picture.
-        """
-        around = Around.boxes(new.box[None])
-        template = self._described(_crops([features], around), around.cut([mask]))
-        found = self._regressed([features], [new], template, around)
-        return template.measured(found, new.box[None])
-
-    def regress(self, features: Sequence[Features], filters: Sequence[CorrelationFilter]) -> Tensor:
-        """The boxes of objects near where their filters have found them: float32 [B, 4], centre and size.
-
-        Args:
-            filters: with a template.
-        """
-        template = Template.batch([f.template for f in filters if f.template])
-        around = Around.boxes(torch.stack([f.box for f in filters]))
-        return template.corrected(self._regressed(features, filters, template, around))
-
-    @_in_precision
-    def _described(self, crops: Tensor, cover: Tensor) -> Template:
-        described: Template = self._net.regressor.template(crops, cover)
-        return described
-
-    def _regressed(
-        self,
-        features: Sequence[Features],
-        filters: Sequence[CorrelationFilter],
-        template: Template,
-        around: Around,
-    ) -> Tensor:
-        answers = correlation.answers(filters, around, [f.look for f in features if f.look is not None])
-        return placed(self._edges(template, _crops(features, around), tell(answers, around)), around)
-
-    @_in_precision
-    def _edges(self, template: Template, crops: Tensor, told: Tensor) -> Tensor:
-        return self._parts.edges(template.keys, template.cover, crops, told)
-
-    @_in_precision
+    @in_precision
     def adopt(self, features: Features, mask: Tensor) -> Decoded:
         """Take a mask as it is, bypassing the decoder (`SAM2Base._use_mask_as_output`).
 
@@ -333,7 +242,7 @@ class Stages:
     def _filled(self, logits: Tensor) -> Tensor:
         return fill_holes(logits, self._fill_area) if self._fill_area else logits
 
-    @_in_precision
+    @in_precision
     def remember(self, features: Sequence[Features], decoded: Decoded, prompted: bool) -> list[Tensor]:
         """Spatial memories of B lanes (`SAM2Base._encode_new_memory`).
 
@@ -353,8 +262,3 @@ def _high(features: Sequence[Features]) -> list[Tensor] | None:
     levels = zip(*(f.high for f in features), strict=True)
     batches = [distinct(maps) for maps in levels]
     return [of_lanes(maps, lanes) for maps, lanes in batches] or None
-
-
-def _crops(features: Sequence[Features], around: Around) -> Tensor:
-    """What pictures show there, as the network reads it."""
-    return normalised(crop([f.image for f in features if f.image is not None], around) / 255)

@@ -48,6 +48,13 @@ def inside(x: Tensor, y: Tensor) -> Tensor:
     return down[:, :, None] & across[:, None]
 
 
+def within(x: Tensor, y: Tensor, centre: Tensor, half: Tensor) -> Tensor:
+    """bool [n, H, W], samples at most `half` [n or 1, xy] from `centre`, of the same shape."""
+    across = (x - centre[:, :1]).abs() <= half[:, :1]
+    down = (y - centre[:, 1:2]).abs() <= half[:, 1:2]
+    return down[:, :, None] & across[:, None]
+
+
 def cut(pictures: Sequence[Tensor] | Tensor, x: Tensor, y: Tensor) -> Tensor:
     """What pictures show at `x` [n, W] and `y` [n, H], as [n, C, H, W]; bilinear, the border goes on.
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
-from engine import machine
+from engine import machine, redrawer, snap
 from engine.compiled.graph import Graph
 from engine.compiled.modules import Decoder, Encoder, Reader, Writer, readable
 from engine.correlation import SIDE
@@ -58,6 +58,7 @@ class CompiledParts:
         self._writer = Graph(Writer(net), examples.written(1), dtype, threads)
         self._reader = Graph(Reader(net), examples.read(1, 0), dtype, threads)
         self._regressor = Graph(net.regressor, examples.regressed(1), dtype, threads)
+        self._outliner = Graph(net.outliner, examples.windows(1), dtype, threads)
         self._encoder.prepare(examples.encoded())
         self._look.prepare(examples.halved())
         self._decoder.prepare(examples.decoded(1, CORRECTED))
@@ -66,6 +67,7 @@ class CompiledParts:
                 self._decoder.prepare(examples.decoded(batch, tokens))
             self._writer.prepare(examples.written(batch))
             self._regressor.prepare(examples.regressed(batch))
+            self._outliner.prepare(examples.windows(batch))
             for more in (0, MORE):
                 self._reader.prepare(examples.read(batch, more))
 
@@ -76,9 +78,13 @@ class CompiledParts:
         (seen,) = self._look(halves)
         return seen
 
-    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Tensor:
-        edges, _ = _joined(self._regressor(*part) for part in _parts([keys, cover, crops, told], True))
-        return edges
+    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        edges, logits = _joined(self._regressor(*part) for part in _parts([keys, cover, crops, told], True))
+        return edges, logits
+
+    def outlined(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        change, quality = _joined(self._outliner(*part) for part in _parts([windows], True))
+        return change, quality
 
     def masks(
         self,
@@ -159,6 +165,9 @@ class _Examples:
         cover = torch.rand(batch, KEYS**2, generator=self._chance).round()
         crops, told = self._some(batch, 3, 2 * SIDE, 2 * SIDE), self._some(batch, 3, SIDE, SIDE)
         return [F.normalize(keys, dim=1), cover, crops, told]
+
+    def windows(self, batch: int) -> list[Tensor]:
+        return [self._some(batch, redrawer.BOXED, snap.SIDE, snap.SIDE)]
 
     def decoded(self, batch: int, tokens: int) -> list[Tensor]:
         fine, finer = self._map(1, self._width // 8, 4), self._map(1, self._width // 4, 2)

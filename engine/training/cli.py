@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reels", type=Path, help="pictures with masks as made by engine.training.cutouts")
     parser.add_argument(
         "--stages",
-        default="still,video,full,long,clicks,look,boxes",
-        help="e.g. still:1200,video:8000; `clicks` teaches the redrawer, `look` what filters see, "
-        "`boxes` where things end",
+        default="still,video,full,long,clicks,look,boxes,outlines",
+        help="e.g. still:1200,video:8000; `clicks` teaches the redrawer of what is clicked, `look` what "
+        "filters see, `boxes` where things end, `outlines` the redrawer of what is in a box",
     )
     parser.add_argument("--init", type=Path, help="weights (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)

@@ -19,6 +19,7 @@ from torch import nn
 from engine.pico import PicoConfig, build_pico, resize
 from engine.training.looking import look
 from engine.training.material import Material
+from engine.training.outlining import outline
 from engine.training.plan import Stage, learning_rate, stage_at
 from engine.training.redrawing import redraw
 from engine.training.regressing import regress
@@ -32,6 +33,7 @@ LESSONS: dict[str, Callable[[SAM2Base, Clips, torch.Generator], Outcome]] = {
     "redrawer": redraw,
     "look": look,
     "regressor": regress,
+    "outliner": outline,
 }
 LOG = ("step", "stage", "seconds", "lr", "mask", "iou", "score", "first_iou", "tracked_iou", "grad")
 

@@ -24,8 +24,9 @@ class Stage:
         freeze: batch norms keep their averages; for stages with too few clips at once to measure them.
         pace: least and most time that passes per frame, in frames.
         reels: share of the clips that stand on real pictures with a marked object.
-        part: what learns, all else as it is: the `redrawer`, from what the network offers for clicks, or the
-            `look` of correlation filters, or the `regressor` of boxes; if none, everything but these.
+        part: what learns, all else as it is: the `redrawer`, from what the network offers for clicks, the
+            `look` of correlation filters, the `regressor` of boxes, or the `outliner` of what is in them;
+            if none, everything but these.
     """
 
     name: str
@@ -71,6 +72,7 @@ STAGES: dict[str, Stage] = {
     "clicks": Stage("clicks", 4000, 8, 1, 256, leave=0.0, reels=0.6, part="redrawer"),
     "look": Stage("look", 1500, 8, 4, 256, leave=0.15, speed=0.25, pace=(0.5, 4.0), part="look"),
     "boxes": Stage("boxes", 4000, 8, 4, 256, leave=0.1, speed=0.25, pace=(0.5, 6.0), part="regressor"),
+    "outlines": Stage("outlines", 2000, 8, 3, 256, leave=0.1, speed=0.25, pace=(0.5, 6.0), part="outliner"),
 }
 
 

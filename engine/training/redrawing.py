@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
-from engine import windows
-from engine.pixels import normalised
-from engine.redrawer import Redrawer, Redrawn
+from engine import redrawer, windows
+from engine.pixels import halved, normalised
+from engine.redrawer import Redrawn
 from engine.training.losses import Losses, mask_iou, mean
 from engine.training.scenes import Clips
 from engine.training.unroll import Outcome, clicked, promptable
@@ -40,10 +40,10 @@ def redraw(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     redrawn = _redrawn(net, clips, masks, points, g)
     truths, areas = truth.repeat_interleave(several, dim=0), area.repeat_interleave(several)
     wanted = windows.cut(truths[:, None].float(), redrawn.x, redrawn.y)[:, 0]
-    after = _iou(redrawn, wanted, areas)
+    after = iou_of(redrawn, wanted, areas)
     judged = F.binary_cross_entropy_with_logits(redrawn.quality, after, reduction="none")
     losses = Losses(
-        mean(_drawing(redrawn, wanted), meant.flatten().float()),
+        mean(drawing(redrawn, wanted), meant.flatten().float()),
         JUDGED * mean(judged, offered.flatten().float()),
         after.new_zeros(()),
     )
@@ -54,21 +54,23 @@ def redraw(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
 
 def _redrawn(net: SAM2Base, clips: Clips, masks: Tensor, points: Tensor, g: torch.Generator) -> Redrawn:
     """The masks [N, M, size, size] redrawn as a batch of N * M, on pictures of other colours each time."""
-    redrawer, (batch, objects) = net.redrawer, clips.masks.shape[:3:2]
-    assert isinstance(redrawer, Redrawer)
-    pictures = F.avg_pool2d(normalised(clips.images[:, 0]), 2)
-    gain, offset = (TINT * torch.randn(2, batch, 3, 1, 1, generator=g)).to(pictures.device)
-    pictures = pictures * (1 + gain) + offset
+    batch, objects = clips.masks.shape[:3:2]
+    pictures = tinted(halved(normalised(clips.images[:, 0])), g)
     several = masks.shape[1]
     each = [pictures[b : b + 1] for b in range(batch) for _ in range(objects * several)]
     told = points.repeat_interleave(several, dim=0)
-    redrawn: Redrawn = redrawer(
-        each, masks.flatten(0, 1)[:, None].float(), told, torch.ones_like(told[..., 0])
-    )
-    return redrawn
+    logits = masks.flatten(0, 1)[:, None].float()
+    return redrawer.clicked(net.redrawer, each, logits, told, torch.ones_like(told[..., 0]))
 
 
-def _drawing(redrawn: Redrawn, wanted: Tensor) -> Tensor:
+def tinted(pictures: Tensor, g: torch.Generator) -> Tensor:
+    """Pictures [n, 3, H, W], each with other colours."""
+    gain, offset = (TINT * torch.randn(2, len(pictures), 3, 1, 1, generator=g)).to(pictures.device)
+    out: Tensor = pictures * (1 + gain) + offset
+    return out
+
+
+def drawing(redrawn: Redrawn, wanted: Tensor) -> Tensor:
     """[B] cross-entropy and dice of windows, where they are in the picture; `wanted` is coverage, 0..1."""
     seen, p = redrawn.inside.float(), redrawn.logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(redrawn.logits, wanted, reduction="none") * seen
@@ -78,7 +80,7 @@ def _drawing(redrawn: Redrawn, wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _iou(redrawn: Redrawn, wanted: Tensor, area: Tensor) -> Tensor:
+def iou_of(redrawn: Redrawn, wanted: Tensor, area: Tensor) -> Tensor:
     """[B] IoU of what is drawn in windows with things of `area` [B] in pictures, in and out of the window."""
     cell = (redrawn.x[:, 1] - redrawn.x[:, 0]) * (redrawn.y[:, 1] - redrawn.y[:, 0])
     drawn, there = (redrawn.logits > 0) & redrawn.inside, wanted > 0.5

@@ -6,6 +6,9 @@ quite in the middle. The network and what filters see stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
@@ -27,11 +30,49 @@ BLURRED = 0.5  # share of first masks that are not quite the truth
 MASK, EDGE, MOST = 2.0, 2.0, 2.0  # weights of cross-entropy and edges; how far an edge can be off, in sides
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """n objects on a later picture of their clips, and what the regressor says of them.
+
+    Attributes:
+        clip, thing, frame: int64 [n], who and where they are.
+        truth: [n, 4], their boxes,
+        off: and those that were off, in the middle of
+        around: the windows.
+        edges, logits: as `BoxRegressor.forward` has them.
+    """
+
+    clip: Tensor
+    thing: Tensor
+    frame: Tensor
+    truth: Tensor
+    off: Tensor
+    around: Around
+    edges: Tensor
+    logits: Tensor
+
+
 def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     """Losses of the boxes of objects that were seen on the first pictures of clips, on the others.
 
     `first_iou` is of the boxes that were off, `tracked_iou` of what came of them.
     """
+    losses, before, after = [], [], []
+    for asked in asked_later(net, clips, g):
+        masks = F.avg_pool2d(clips.masks[asked.clip, asked.frame, asked.thing][:, None].float(), 2)
+        losses.append(_losses(asked, asked.around.cut(masks)[:, 0]))
+        before.append(overlap(asked.off, asked.truth))
+        after.append(overlap(placed(asked.edges.detach(), asked.around), asked.truth))
+    if not losses:
+        nothing = 0 * net.regressor.contrast
+        return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+    total = torch.cat(losses).mean()
+    reached = (float(torch.cat(each).mean()) for each in (before, after))
+    return Outcome(Losses(total, 0 * total, 0 * total), *reached)
+
+
+def asked_later(net: SAM2Base, clips: Clips, g: torch.Generator) -> Iterator[Asked]:
+    """Objects that were seen on the first pictures of clips, on each of the others that shows any."""
     part = net.regressor
     assert isinstance(part, BoxRegressor)
     with torch.no_grad():
@@ -39,20 +80,19 @@ def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     boxes, clear = boxes_of(clips.masks), promptable(clips)
     clip, thing = clear[:, 0].nonzero().unbind(dim=1)
     if not len(clip):
-        return _nothing(part)
+        return
     first = jittered(boxes[clip, 0, thing], g)
     cover = _blurred(F.avg_pool2d(clips.masks[clip, 0, thing][:, None].float(), 4), g)
     with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
         filters = [begun(maps[b, :1], *at) for b, *at in zip(clip.tolist(), first, cover, strict=True)]
     there = Around.boxes(first)
     template = part.template(normalised(crop(clips.images[clip, 0], there)), there.cut(cover))
-    losses, before, after = [], [], []
     for t in range(1, clips.masks.shape[1]):
         lanes = clear[clip, t, thing].nonzero()[:, 0]
         if not len(lanes):
             continue
-        where = clip[lanes]
-        truth = boxes[where, t, thing[lanes]]
+        where, what = clip[lanes], thing[lanes]
+        truth = boxes[where, t, what]
         off = _off(truth, first[lanes], g)
         around = Around.boxes(off)
         with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
@@ -61,21 +101,7 @@ def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
         now = template[lanes]
         crops = normalised(crop(clips.images[where, t], around))
         edges, logits = part(now.keys, now.cover, crops, tell(answers, around))
-        masks = F.avg_pool2d(clips.masks[where, t, thing[lanes]][:, None].float(), 2)
-        losses.append(_losses(edges, logits, around, truth, around.cut(masks)[:, 0]))
-        before.append(overlap(off, truth))
-        after.append(overlap(placed(edges.detach(), around), truth))
-    if not losses:
-        return _nothing(part)
-    total = torch.cat(losses).mean()
-    reached = (float(torch.cat(each).mean()) for each in (before, after))
-    return Outcome(Losses(total, 0 * total, 0 * total), *reached)
-
-
-def _nothing(part: BoxRegressor) -> Outcome:
-    """Of a batch in which there is nothing to find."""
-    nothing = 0 * part.contrast
-    return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+        yield Asked(where, what, torch.full_like(where, t), truth, off, around, edges, logits)
 
 
 def _blurred(cover: Tensor, g: torch.Generator) -> Tensor:
@@ -98,8 +124,9 @@ def _off(truth: Tensor, first: Tensor, g: torch.Generator) -> Tensor:
     return torch.cat((truth[:, :2] - beside * size, size), dim=1)
 
 
-def _losses(edges: Tensor, logits: Tensor, around: Around, truth: Tensor, masks: Tensor) -> Tensor:
+def _losses(asked: Asked, masks: Tensor) -> Tensor:
     """[n]: cross-entropy and dice of masks [n, SIDE, SIDE], edges in sides of the box, and overlap."""
+    around, truth, logits = asked.around, asked.truth, asked.logits
     entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2))
     drawn = logits.sigmoid()
     shared, both = (drawn * masks).sum(dim=(1, 2)), (drawn + masks).sum(dim=(1, 2))
@@ -107,5 +134,5 @@ def _losses(edges: Tensor, logits: Tensor, around: Around, truth: Tensor, masks:
     corner = around.centres - around.sides / 2
     wanted = (torch.cat(ends(truth), dim=1) - corner.repeat(1, 2)) / around.sides.repeat(1, 2)
     sides = (truth[:, 2:] / around.sides).repeat(1, 2)
-    off = ((edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
-    return MASK * entropy + dice + EDGE * off + 1 - overlap(placed(edges, around), truth)
+    off = ((asked.edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
+    return MASK * entropy + dice + EDGE * off + 1 - overlap(placed(asked.edges, around), truth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,11 +12,11 @@ import torch
 from test_snap import GRID, PICTURE, disc, overlap, ragged, scene
 from torch import Tensor
 
-from engine.choice import likeliest
+from engine.choice import Redraw, likeliest
 from engine.features import Clicks
 from engine.models import Model, load_model
 from engine.parts import Masks
-from engine.redrawer import Redrawer, Redrawn
+from engine.redrawer import Redrawn, clicked
 from engine.synthetic import SyntheticClip
 from engine.types import Frame
 
@@ -38,88 +39,86 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def redrawer(model: Model) -> Redrawer:
-    trained = model.net.redrawer
-    assert isinstance(trained, Redrawer)
-    return trained
+def redraw(model: Model) -> Redraw:
+    return partial(clicked, model.net.redrawer)
 
 
 class Judge:
     """The trained redrawer but for its judgement."""
 
-    def __init__(self, redrawer: Redrawer, *quality: float) -> None:
-        self.redrawer, self.quality = redrawer, torch.tensor(quality)
+    def __init__(self, redraw: Redraw, *quality: float) -> None:
+        self.redraw, self.quality = redraw, torch.tensor(quality)
 
     def __call__(self, pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
-        return replace(self.redrawer(pictures, logits, points, labels), quality=self.quality)
+        return replace(self.redraw(pictures, logits, points, labels), quality=self.quality)
 
 
 @torch.inference_mode()
-def test_the_best_is_taken_and_nothing_never_is(redrawer: Redrawer) -> None:
+def test_the_best_is_taken_and_nothing_never_is(redraw: Redraw) -> None:
     for quality, expected in (((9.0, 0.0, 1.0), 2), ((9.0, 1.0, 0.0), 1)):
-        best, logits = likeliest(Judge(redrawer, *quality), [scene()], candidates()[None], CLICK, HERE)
+        best, logits = likeliest(Judge(redraw, *quality), [scene()], candidates()[None], CLICK, HERE)
         assert best.tolist() == [expected]
         assert logits.shape == (1, 1, GRID, GRID)
 
 
 @torch.inference_mode()
-def test_masks_of_nothing_stay_as_they_are(redrawer: Redrawer) -> None:
+def test_masks_of_nothing_stay_as_they_are(redraw: Redraw) -> None:
     nothing = torch.full((1, 3, GRID, GRID), -1024.0)
-    best, logits = likeliest(redrawer, [scene()], nothing, CLICK, HERE)
+    best, logits = likeliest(redraw, [scene()], nothing, CLICK, HERE)
     assert 0 <= int(best) < 3
     assert torch.equal(logits, nothing[:, :1])
 
 
 @torch.inference_mode()
-def test_objects_of_a_batch_are_chosen_for_apart(redrawer: Redrawer) -> None:
+def test_objects_of_a_batch_are_chosen_for_apart(redraw: Redraw) -> None:
     masks = torch.stack((candidates(), candidates().flip(0)))
-    judge = Judge(redrawer, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
+    judge = Judge(redraw, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
     best, logits = likeliest(judge, [scene()] * 2, masks, CLICK.expand(2, -1, -1), HERE.expand(2, -1))
     assert best.tolist() == [2, 0]
     torch.testing.assert_close(logits[0], logits[1])
 
 
 @torch.inference_mode()
-def test_a_ragged_mask_becomes_the_thing_that_was_clicked(redrawer: Redrawer) -> None:
+def test_a_ragged_mask_becomes_the_thing_that_was_clicked(redraw: Redraw) -> None:
     truth = disc(GRID, 0.4, 0.5, 0.2)
-    redrawn = redrawer([scene()], ragged(), CLICK, HERE)
+    redrawn = redraw([scene()], ragged(), CLICK, HERE)
     before, after = ragged()[0, 0] > 0, redrawn.masks(GRID)[0, 0] > 0
     assert overlap(before, truth) < 0.85
     assert overlap(after, truth) > 0.93
 
 
 @torch.inference_mode()
-def test_what_is_drawn_is_better_where_it_is_said_to_be(redrawer: Redrawer) -> None:
+def test_what_is_drawn_is_better_where_it_is_said_to_be(redraw: Redraw) -> None:
     """The disc as against what is not seen in the picture at all."""
     noise = torch.randn(1, 3, PICTURE, PICTURE, generator=torch.Generator().manual_seed(4))
     masks = torch.cat((ragged(), ragged()))
-    redrawn = redrawer([scene(), noise], masks, CLICK.expand(2, -1, -1), HERE.expand(2, -1))
+    redrawn = redraw([scene(), noise], masks, CLICK.expand(2, -1, -1), HERE.expand(2, -1))
     assert float(redrawn.quality[0]) > float(redrawn.quality[1]) + 0.5
 
 
 @torch.inference_mode()
-def test_what_was_clicked_is_in_it_and_what_was_clicked_away_is_not(redrawer: Redrawer) -> None:
+def test_what_was_clicked_is_in_it_and_what_was_clicked_away_is_not(redraw: Redraw) -> None:
     """Even the green beside the red disc, and the disc's own middle."""
     beside, middle = torch.tensor([[0.64, 0.5]]), torch.tensor([[0.4, 0.5]])
     points = torch.stack((torch.cat((beside, middle)), torch.cat((middle, beside))))
     labels = torch.tensor([[1, 0], [1, 0]], dtype=torch.int32)
-    drawn = redrawer([scene()] * 2, torch.cat((ragged(), ragged())), points, labels).masks(GRID)[:, 0] > 0
+    drawn = redraw([scene()] * 2, torch.cat((ragged(), ragged())), points, labels).masks(GRID)[:, 0] > 0
     row, away, inside = GRID // 2, int(0.64 * GRID), int(0.4 * GRID)
     assert drawn[:, row, away].tolist() == [True, False]
     assert drawn[:, row, inside].tolist() == [False, True]
 
 
 @torch.inference_mode()
-def test_at_the_edge_of_the_picture_it_is_no_trouble(redrawer: Redrawer) -> None:
+def test_at_the_edge_of_the_picture_it_is_no_trouble(redraw: Redraw) -> None:
     there = torch.tensor([[[0.02, 0.98]]])
-    after = redrawer([scene(0.02, 0.98)], ragged(0.02, 0.98), there, HERE).masks(GRID)
+    after = redraw([scene(0.02, 0.98)], ragged(0.02, 0.98), there, HERE).masks(GRID)
     assert after.isfinite().all()
     assert overlap(after[0, 0] > 0, disc(GRID, 0.02, 0.98, 0.2)) > 0.85
 
 
 @torch.inference_mode()
 def test_pico_shows_the_candidate_that_is_chosen(
-    model: Model, redrawer: Redrawer, monkeypatch: pytest.MonkeyPatch
+    model: Model, redraw: Redraw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a click; and it is not redrawn once more."""
     clip = SyntheticClip(320, 240)
@@ -142,9 +141,11 @@ def test_pico_shows_the_candidate_that_is_chosen(
             clicks = Clicks(point * size, HERE)
             decoded = stages.decode(stages.unremembered(features), [features], clicks, first=True)
             masks, ious = offered.pop()
-            best, logits = likeliest(redrawer, [features.picture], masks, point, HERE)
+            best, logits = likeliest(redraw, [features.picture], masks, point, HERE)
             if float(decoded.score) > 0:
                 torch.testing.assert_close(decoded.logits, logits)
                 changed += int(best != ious.argmax())
-            assert stages.snapped(decoded, [features], clicks) is decoded, "it has been redrawn already"
+            assert stages.drawing.snapped(decoded, [features], clicks) is decoded, (
+                "it has been redrawn already"
+            )
     assert changed > 0

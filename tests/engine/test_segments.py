@@ -103,7 +103,7 @@ def test_pico_s_proposals_lie_along_the_colours_of_the_picture() -> None:
     points = [Point(x, y) for _, x, y in clip.clicks().values()]
     offered = segments.propose(pico, features, points, 0.0, 0.0)
     redrawn = [segments.enlarge(p, 320, 240, 0) for p in offered]
-    pico.stages._snaps = False
+    pico.stages.drawing._snaps = False
     plain = [segments.enlarge(p, 320, 240, 0) for p in segments.propose(pico, features, points, 0.0, 0.0)]
     best = [
         [max((mask & truth[i]).sum() / (mask | truth[i]).sum() for mask in masks) for i in clip.clicks()]

@@ -18,6 +18,7 @@ from engine.training.looking import look
 from engine.training.loop import LESSONS, Run, RunConfig, part_of, prime
 from engine.training.losses import Decoded, Losses, frame_losses
 from engine.training.material import Material, Reels, gather
+from engine.training.outlining import outline
 from engine.training.plan import Stage, learning_rate, parse_stages, stage_at
 from engine.training.redrawing import redraw
 from engine.training.regressing import regress
@@ -33,6 +34,7 @@ TINY = (
     Stage("clicks", 2, clips=2, frames=1, size=64, part="redrawer"),
     Stage("look", 2, clips=2, frames=3, size=64, part="look"),
     Stage("boxes", 2, clips=2, frames=3, size=64, part="regressor"),
+    Stage("outlines", 2, clips=2, frames=3, size=64, part="outliner"),
 )
 
 
@@ -235,7 +237,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, pictures
     second = run(tmp_path / "parts", pictures)
     second.resume(tmp_path / "parts" / "last.pt")
     second.train()
-    assert whole.step == second.step == 10
+    assert whole.step == second.step == 12
     for name, value in whole.net.state_dict().items():
         assert torch.equal(value, second.net.state_dict()[name]), name
 
@@ -247,7 +249,7 @@ def test_parts_with_lessons_of_their_own_learn_alone(tmp_path: Path, pictures: P
 
     run_ = run(tmp_path, pictures)
     states = []
-    for _ in range(10):
+    for _ in range(12):
         states.append({name: value.clone() for name, value in run_.net.state_dict().items()})
         row = run_.advance()
         assert row["grad"] > 0
@@ -255,8 +257,9 @@ def test_parts_with_lessons_of_their_own_learn_alone(tmp_path: Path, pictures: P
     assert all(changed(*pair) == {""} for pair in itertools.pairwise(states[:5]))
     assert all(changed(*pair) == {"redrawer"} for pair in itertools.pairwise(states[4:7]))
     assert all(changed(*pair) == {"look"} for pair in itertools.pairwise(states[6:9]))
-    assert all(changed(*pair) == {"regressor"} for pair in itertools.pairwise(states[8:]))
-    assert set(LESSONS) == {"redrawer", "look", "regressor"}
+    assert all(changed(*pair) == {"regressor"} for pair in itertools.pairwise(states[8:11]))
+    assert all(changed(*pair) == {"outliner"} for pair in itertools.pairwise(states[10:]))
+    assert set(LESSONS) == {"redrawer", "look", "regressor", "outliner"}
 
 
 def taught(part: nn.Module, steps: int, lesson: Callable[[], Outcome]) -> tuple[Outcome, Outcome]:
@@ -311,15 +314,30 @@ def test_boxes_that_are_off_are_put_right(pictures: Pictures) -> None:
     assert float(regress(net, nothing, generator()).losses.total.detach()) == 0
 
 
+def test_what_is_in_a_box_is_redrawn(pictures: Pictures) -> None:
+    """The same clips over and over: masks come nearer to the things than the network's are."""
+    torch.manual_seed(0)
+    net = build_pico(PicoConfig(image_size=64)).eval()
+    prime(net)
+    clips = filmed(pictures, 3, 3)
+    net.outliner.train()
+    then, now = taught(net.outliner, 60, lambda: outline(net, clips, generator()))
+    assert float(now.losses.mask) < 0.7 * float(then.losses.mask)
+    assert float(now.losses.iou) < 0.95 * float(then.losses.iou)
+    assert now.tracked_iou > now.first_iou + 0.1
+    nothing = Clips(clips.images, torch.zeros_like(clips.masks), clips.shown)
+    assert float(outline(net, nothing, generator()).losses.total.detach()) == 0
+
+
 def test_a_run_leaves_a_log_a_curve_and_weights_that_load(tmp_path: Path, pictures: Pictures) -> None:
     from safetensors.torch import load_file
 
     trained = run(tmp_path, pictures)
     trained.train()
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 11
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 13
     plot(tmp_path / "log.csv", tmp_path / "curve.png", window=2)
     assert (tmp_path / "curve.png").stat().st_size > 1000
-    assert export(tmp_path / "last.pt", tmp_path / "pico.safetensors") == 10
+    assert export(tmp_path / "last.pt", tmp_path / "pico.safetensors") == 12
     assert (tmp_path / "pico.safetensors").stat().st_size < 16e6
     build_pico().load_state_dict(load_file(tmp_path / "pico.safetensors"))
 

@@ -1,0 +1,79 @@
+"""Where objects end near where their filters have found them, for presets with filters.
+
+Knows features and filters of lanes; `engine.regressor` knows the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from engine import correlation
+from engine.correlation import Around, CorrelationFilter
+from engine.features import Features
+from engine.pixels import normalised
+from engine.precision import in_precision
+from engine.regressor import Sketch, Template, crop, placed, tell
+
+if TYPE_CHECKING:
+    from engine.models import Model
+
+
+class Bounds:
+    """The verbs of the regressor of boxes."""
+
+    def __init__(self, model: Model) -> None:
+        self.autocast = model.autocast
+        self._net, self._parts = model.net, model.parts
+
+    def describe(self, features: Features, new: CorrelationFilter, mask: Tensor) -> Template:
+        """What an object looks like where its filter begins, for `regress`.
+
+        Args:
+            mask: float32 [1, 1, h, w], 0..1, of the object in the picture.
+        """
+        around = Around.boxes(new.box[None])
+        template = self._described(_crops([features], around), around.cut([mask]))
+        found, _ = self._regressed([features], [new], template, around)
+        return template.measured(found, new.box[None])
+
+    def regress(
+        self, features: Sequence[Features], filters: Sequence[CorrelationFilter]
+    ) -> tuple[Tensor, Sketch]:
+        """Their boxes float32 [B, 4], centre and size, and sketches.
+
+        Args:
+            filters: with a template.
+        """
+        template = Template.batch([f.template for f in filters if f.template])
+        around = Around.boxes(torch.stack([f.box for f in filters]))
+        boxes, sketch = self._regressed(features, filters, template, around)
+        return template.corrected(boxes), sketch
+
+    @in_precision
+    def _described(self, crops: Tensor, cover: Tensor) -> Template:
+        described: Template = self._net.regressor.template(crops, cover)
+        return described
+
+    def _regressed(
+        self,
+        features: Sequence[Features],
+        filters: Sequence[CorrelationFilter],
+        template: Template,
+        around: Around,
+    ) -> tuple[Tensor, Sketch]:
+        answers = correlation.answers(filters, around, [f.look for f in features if f.look is not None])
+        edges, logits = self._edges(template, _crops(features, around), tell(answers, around))
+        return placed(edges, around), Sketch.of(logits, around)
+
+    @in_precision
+    def _edges(self, template: Template, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        return self._parts.edges(template.keys, template.cover, crops, told)
+
+
+def _crops(features: Sequence[Features], around: Around) -> Tensor:
+    """What pictures show there, as the network reads it."""
+    return normalised(crop([f.image for f in features if f.image is not None], around) / 255)
