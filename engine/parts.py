@@ -16,6 +16,8 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from engine.attention import attend, to_lanes
+from engine.boxes import ends
+from engine.dense import dense_boxes
 from engine.features import Clicks
 
 Read = Sequence[tuple[int, Tensor]]  # ages in frames, and what was remembered then, of one lane
@@ -178,6 +180,14 @@ def levels_of(net: SAM2Base, images: Tensor) -> list[Tensor]:
     """`Parts.levels`, in the network's own modules."""
     levels: list[Tensor] = net.forward_image(images)["backbone_fpn"]
     return levels[-net.num_feature_levels :]
+
+
+def boxed(net: SAM2Base, boxes: Tensor) -> tuple[Clicks, Tensor]:
+    """Boxes [B, 4], centre and size in 0..1, one for each lane, as prompts: their corners, and drawn."""
+    corners = torch.stack(ends(boxes), dim=1).clamp(0, 1)
+    labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)
+    drawn = dense_boxes(corners, net.sam_prompt_encoder.mask_input_size[0])
+    return Clicks(corners * net.image_size, labels), drawn
 
 
 def no_clicks(batch: int, device: torch.device) -> Clicks:

@@ -15,15 +15,13 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
 from engine.bounds import Bounds
-from engine.boxes import ends
 from engine.closeup import Closeup, View
-from engine.dense import dense_boxes
 from engine.drawing import Drawing, boxes_of
 from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes
 from engine.holes import fill_holes
 from engine.look import seen
 from engine.memory import Memory
-from engine.parts import Masks
+from engine.parts import Masks, boxed
 from engine.pixels import halved, normalised, restored
 from engine.precision import in_precision
 from engine.regressor import Sketch
@@ -141,11 +139,7 @@ class Stages:
         Args:
             boxes: float32 [B, 4], centre and size in 0..1.
         """
-        net = self._net
-        corners = torch.stack(ends(boxes), dim=1).clamp(0, 1)
-        labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)
-        drawn = dense_boxes(corners, net.sam_prompt_encoder.mask_input_size[0])
-        return Clicks(corners * net.image_size, labels), drawn
+        return boxed(self._net, boxes)
 
     def propose(self, features: Features, clicks: Clicks, prior: Tensor | None) -> tuple[Tensor, Tensor]:
         """All masks that the decoder offers for each of N clicks (`SAM2ImagePredictor._predict`).

@@ -18,9 +18,8 @@ from torch import Tensor
 from engine import redrawer, windows
 from engine.boxes import ends
 from engine.closeup import View
-from engine.dense import dense_boxes
-from engine.features import Clicks
 from engine.parts import StockParts
+from engine.parts import boxed as as_prompts
 from engine.pixels import halved, normalised
 from engine.regressor import Sketch, placed
 from engine.training.looking import boxes_of, jittered
@@ -118,7 +117,7 @@ class _Shown:
 def _shown(clips: Clips, boxed: _Boxed) -> tuple[_Shown, Tensor]:
     """In the whole picture or, of what is small, in a view; and masks float32 [n, 1, S, S] there."""
     views = [View.around(box) or WHOLE for box in boxed.boxes.tolist()]
-    parts = boxed.boxes.new_tensor([(v.left + v.side / 2, v.top + v.side / 2, v.side, v.side) for v in views])
+    parts = torch.cat([view.box(boxed.boxes) for view in views])
     x, y = windows.lattice(parts, parts[:, 2:], clips.images.shape[-1])
     images = windows.cut(clips.images[boxed.clip, boxed.frame], x, y)
     masks = windows.cut(clips.masks[boxed.clip, boxed.frame, boxed.thing][:, None].float(), x, y)
@@ -131,10 +130,7 @@ def _asked(net: SAM2Base, images: Tensor, boxes: Tensor) -> Tensor:
     """The network's logits [n, 1, S / 4, S / 4] for boxes on pictures that it sees for the first time."""
     parts = StockParts(net)
     *high, top = parts.levels(images.contiguous(memory_format=torch.channels_last))
-    corners = torch.stack(ends(boxes), dim=1).clamp(0, 1)
-    labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)
-    clicks = Clicks(corners * net.image_size, labels)
-    drawn = dense_boxes(corners, net.sam_prompt_encoder.mask_input_size[0])
+    clicks, drawn = as_prompts(net, boxes)
     source = top + net.no_mem_embed.view(1, -1, 1, 1)
-    masks, ious, _, _ = parts.masks(source, clicks, drawn, high, several=False)
-    return masks[torch.arange(len(masks)), ious.argmax(dim=1)][:, None].float()
+    masks, _, _, _ = parts.masks(source, clicks, drawn, high, several=False)
+    return masks.float()
