@@ -34,10 +34,21 @@ def ends(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return centres - halves, centres + halves
 
 
+def between(low: Tensor, high: Tensor) -> Tensor:
+    """Boxes [..., 4] of their `ends`."""
+    return torch.cat(((low + high) / 2, high - low), dim=-1)
+
+
+def seen_in(parts: Tensor, boxes: Tensor) -> Tensor:
+    """Boxes [n, 4] of pictures, in 0..1 of parts [n or 1, 4] of them."""
+    corners, _ = ends(parts)
+    return torch.cat((boxes[:, :2] - corners, boxes[:, 2:]), dim=1) / parts[:, 2:].repeat(1, 2)
+
+
 def by_edges(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     """Boxes [B, 4] whose edges lie so far [B, 1] on the way from those of one to those of the other."""
     low, high = (torch.lerp(one, other, share) for one, other in zip(ends(a), ends(b), strict=True))
-    return torch.cat(((low + high) / 2, high - low), dim=1)
+    return between(low, high)
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:

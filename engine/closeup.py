@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import windows
-from engine.boxes import outline
+from engine.boxes import outline, seen_in
 from engine.snap import LOGIT
 
 WIDTH = 3.0  # of a view, in the longer side of what it shows
@@ -49,7 +49,7 @@ class View:
 
     def boxes(self, boxes: Tensor) -> Tensor:
         """Boxes [n, 4] of the picture, in 0..1 of the view."""
-        return torch.cat((self.points(boxes[:, :2]), boxes[:, 2:] / self.side), dim=1)
+        return seen_in(self.box(boxes), boxes)
 
     def points(self, points: Tensor) -> Tensor:
         """Points [..., 2] of the picture, in 0..1 of the view."""

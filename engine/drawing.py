@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine import redrawer
+from engine.boxes import between
 from engine.choice import likeliest
 from engine.features import Clicks, Decoded, Features, pictures_of
 from engine.precision import in_precision
@@ -54,7 +55,7 @@ class Drawing:
         if self.ambiguous(clicks):
             return decoded
         if clicks is not None and clicks.labels[0].tolist() == BOX:
-            return self.outlined(decoded, features, boxes_of(clicks, self._size), bounded=True)
+            return self.outlined(decoded, features, corners_of(clicks, self._size), bounded=True)
         filled = self.redrawn(decoded.filled, features, clicks)
         return decoded if filled is decoded.filled else replace(decoded, logits=filled, filled=filled)
 
@@ -102,7 +103,7 @@ class Drawing:
         return clicks.coords / self._size, clicks.labels
 
 
-def boxes_of(clicks: Clicks, image_size: int) -> Tensor:
+def corners_of(clicks: Clicks, image_size: int) -> Tensor:
     """[B, 4], centre and size in 0..1, of the corners that come first."""
     low, high = (clicks.coords[:, :2] / image_size).unbind(dim=1)
-    return torch.cat(((low + high) / 2, high - low), dim=1)
+    return between(low, high)

@@ -108,13 +108,12 @@ def learn(
         new = correlation.begin(picture, box, mask)
         known[id(lane)] = new and replace(new, template=stages.bounds.describe(lane.features, new, mask))
     if taught:
-        filters, pictures = _pictured(taught)
+        found, pictures = _pictured(taught)
         masks = [_mask(lane.answer.filled) for lane in taught]
-        outlines = Decoded.batch([lane.answer for lane in taught]).outlines()
+        outlines = _outlines([lane for lane in taught if lane.sketch is None])
         # Where a box was regressed it is followed already, and a mask knows its ends no better.
-        regressed = torch.tensor([lane.sketch is not None for lane in taught], device=outlines.device)
-        boxes = torch.where(regressed[:, None], torch.stack([f.box for f in filters]), outlines)
-        learnt = correlation.learn(filters, pictures, boxes, masks)
+        boxes = [outlines.get(id(lane), f.box) for lane, f in zip(taught, found, strict=True)]
+        learnt = correlation.learn(found, pictures, torch.stack(boxes), masks)
         known |= {id(lane): f for lane, f in zip(taught, learnt, strict=True)}
     return known
 
@@ -125,6 +124,14 @@ def _pictured(lanes: Sequence[Lane]) -> tuple[list[CorrelationFilter], list[Tens
     both = [(f, picture) for f, picture in pairs if f is not None and picture is not None]
     assert len(both) == len(lanes), "a filter without a picture"
     return [f for f, _ in both], [picture for _, picture in both]
+
+
+def _outlines(lanes: Sequence[Lane]) -> dict[int, Tensor]:
+    """Boxes [4] of their masks, by `id` of the lane."""
+    if not lanes:
+        return {}
+    boxes = Decoded.batch([lane.answer for lane in lanes]).outlines()
+    return {id(lane): box for lane, box in zip(lanes, boxes, strict=True)}
 
 
 def _mask(logits: Tensor) -> Tensor:

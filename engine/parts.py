@@ -182,7 +182,7 @@ def levels_of(net: SAM2Base, images: Tensor) -> list[Tensor]:
     return levels[-net.num_feature_levels :]
 
 
-def boxed(net: SAM2Base, boxes: Tensor) -> tuple[Clicks, Tensor]:
+def box_prompts(net: SAM2Base, boxes: Tensor) -> tuple[Clicks, Tensor]:
     """Boxes [B, 4], centre and size in 0..1, one for each lane, as prompts: their corners, and drawn."""
     corners = torch.stack(ends(boxes), dim=1).clamp(0, 1)
     labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).expand(len(boxes), 2)

@@ -35,7 +35,7 @@ CERTAINTY = 0.5  # of what is drawn, beside neighbours of like colour
 HALF, FULLER = 0.5, 0.05
 
 # `Redrawer.forward`, by whatever means.
-Look = Callable[[Tensor], tuple[Tensor, Tensor]]
+Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Redrawer(nn.Module):
@@ -109,7 +109,7 @@ class Redrawn:
 
 
 def clicked(
-    look: Look, pictures: Sequence[Tensor] | Tensor, logits: Tensor, points: Tensor, labels: Tensor
+    forward: Forward, pictures: Sequence[Tensor] | Tensor, logits: Tensor, points: Tensor, labels: Tensor
 ) -> Redrawn:
     """Redraw B masks that were clicked.
 
@@ -120,13 +120,13 @@ def clicked(
         labels: [B, P], 1 where the object is, 0 where it is not.
     """
     window = _Window.around(outline(logits), pictures, logits)
-    change, quality = look(window.told(_drawn(points, labels, window.x, window.y)))
+    change, quality = forward(window.told(_drawn(points, labels, window.x, window.y)))
     decided = snap.decided(window.belief + change, points, labels, window.x, window.y)
     return Redrawn(decided, quality, window.colours, window.x, window.y)
 
 
 def boxed(
-    look: Look,
+    forward: Forward,
     pictures: Sequence[Tensor] | Tensor,
     logits: Tensor,
     boxes: Tensor,
@@ -145,15 +145,13 @@ def boxed(
     window = _Window.around(boxes, pictures, logits)
     centre, half = boxes[:, :2], boxes[:, 2:] / 2
     inner = windows.within(window.x, window.y, centre, half).float()
-    change, quality = look(window.told(2 * inner - 1, sketch.cut(window.x, window.y) / 4))
-    near = (
-        windows.within(window.x, window.y, centre, half + snap.SLACK)
-        if bounded
-        else torch.ones_like(inner).bool()
-    )
+    change, quality = forward(window.told(2 * inner - 1, sketch.cut(window.x, window.y) / 4))
 
     def drawn(share: float) -> Redrawn:
-        belief = torch.where(near, window.belief + share * change, -snap.DECIDED)
+        belief = window.belief + share * change
+        if bounded:
+            near = windows.within(window.x, window.y, centre, half + snap.SLACK)
+            belief = torch.where(near, belief, -snap.DECIDED)
         return Redrawn(belief, quality, window.colours, window.x, window.y)
 
     return drawn(1.0), drawn(HALF)

@@ -3,7 +3,7 @@
 A correlation filter knows where an object is and keeps its box as it was, but for its size; the network
 obeys the box that it is asked with. So a third looks for the outline: a small network that sees a window
 around the box of today, how much each place of it looks like the object of the first picture and how much
-like what was beside it, and where the filter found it. It answers with four edges.
+like what was beside it, and where the filter found it. It answers with four edges, and with a rough mask.
 
 Places are compared with all of the first window, whatever has moved, as the global matching of FEELVOS
 (Voigtlaender et al., CVPR 2019) does; each edge is the mean of a distribution over columns or rows, as in
@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine import windows
+from engine.boxes import seen_in
 from engine.correlation import LEAST_BOX, SIDE, Around
 from engine.pixels import halved
-from engine.windows import cut, samples
+from engine.windows import cut, inside, samples
 
 SAMPLES = 4 * SIDE  # of a picture across a window; brought to half of that, and seen at a quarter
 KEYS = SIDE // 2  # places of the first window each way that are compared with
@@ -32,7 +32,6 @@ STEM, WIDTH, EMBEDDED = (12, 24), (24, 48, 72), 16  # channels
 OBJECT, BESIDE = 0.6, 0.4  # of a place that the mask covers, at least and at most
 APART = 4.0  # more than likenesses can differ
 MOST_OFF = 1.6  # factor by which an answer's sides can differ from what a person means
-
 BOUND = 6.0  # how far the logits of a sketch count
 EVERYWHERE = (0.5, 0.5, 100.0, 100.0)  # a window with every place of a picture in it
 
@@ -109,9 +108,7 @@ class Sketch:
 
     def seen(self, boxes: Tensor) -> Sketch:
         """The same in 0..1 of parts of the pictures, `boxes` [n, 4]."""
-        corners = boxes[:, :2] - boxes[:, 2:] / 2
-        there = torch.cat(((self.windows[:, :2] - corners), self.windows[:, 2:]), dim=1)
-        return replace(self, windows=there / boxes[:, 2:].repeat(1, 2))
+        return replace(self, windows=seen_in(boxes, self.windows))
 
     def cut(self, x: Tensor, y: Tensor) -> Tensor:
         """Its logits at `x` [n, W] and `y` [n, H] of the picture: [n, H, W]; beyond its windows least."""
@@ -119,8 +116,8 @@ class Sketch:
             (places - self.windows[:, k, None]) / self.windows[:, k + 2, None] + 0.5
             for k, places in enumerate((x, y))
         )
-        there = windows.cut(self.logits, x, y)[:, 0].clamp(-BOUND, BOUND)
-        return torch.where(windows.inside(x, y), there, -BOUND)
+        there = cut(self.logits, x, y)[:, 0].clamp(-BOUND, BOUND)
+        return torch.where(inside(x, y), there, -BOUND)
 
 
 class BoxRegressor(nn.Module):

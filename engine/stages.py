@@ -16,12 +16,12 @@ from torch import Tensor
 
 from engine.bounds import Bounds
 from engine.closeup import Closeup, View
-from engine.drawing import Drawing, boxes_of
+from engine.drawing import Drawing, corners_of
 from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes
 from engine.holes import fill_holes
 from engine.look import seen
 from engine.memory import Memory
-from engine.parts import Masks, boxed
+from engine.parts import Masks, box_prompts
 from engine.pixels import halved, normalised, restored
 from engine.precision import in_precision
 from engine.regressor import Sketch
@@ -139,7 +139,7 @@ class Stages:
         Args:
             boxes: float32 [B, 4], centre and size in 0..1.
         """
-        return boxed(self._net, boxes)
+        return box_prompts(self._net, boxes)
 
     def propose(self, features: Features, clicks: Clicks, prior: Tensor | None) -> tuple[Tensor, Tensor]:
         """All masks that the decoder offers for each of N clicks (`SAM2ImagePredictor._predict`).
@@ -208,7 +208,7 @@ class Stages:
             masks = self.drawing.snapped(decoded, seen, clicks).filled
         else:
             there = sketch.seen(torch.cat([view.box(sketch.windows) for view in views]))
-            boxes = boxes_of(clicks, self._net.image_size)
+            boxes = corners_of(clicks, self._net.image_size)
             masks = self.drawing.outlined(decoded, seen, boxes, there).filled
         close = tuple(Closeup(view, mask[None]) for view, mask in zip(views, masks, strict=True))
         whole = torch.cat([closeup.whole(masks.shape[-1]) for closeup in close])

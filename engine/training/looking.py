@@ -73,8 +73,7 @@ def _answered(maps: Tensor, clips: Clips, g: torch.Generator) -> Outcome:
     boxes, clear = boxes_of(clips.masks), promptable(clips)
     clip, thing = clear[:, 0].nonzero().unbind(dim=1)
     if not len(clip):
-        nothing = 0 * maps.sum()
-        return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+        return Outcome.of_nothing(0 * maps.sum())
     first = jittered(boxes[clip, 0, thing], g)
     covers = F.avg_pool2d(clips.masks[clip, 0, thing][:, None].float(), 4)
     filters = [begun(maps[b, :1], *at) for b, *at in zip(clip.tolist(), first, covers, strict=True)]

@@ -16,10 +16,9 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from engine import redrawer, windows
-from engine.boxes import ends
+from engine.boxes import seen_in
 from engine.closeup import View
-from engine.parts import StockParts
-from engine.parts import boxed as as_prompts
+from engine.parts import StockParts, box_prompts
 from engine.pixels import halved, normalised
 from engine.regressor import Sketch, placed
 from engine.training.looking import boxes_of, jittered
@@ -71,8 +70,7 @@ def outline(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
     with torch.no_grad():
         boxed = _some(_Boxed.batch([_first(clips, g), *_later(net, clips, g)]), g)
         if not len(boxed.clip):
-            nothing = 0 * net.outliner.out.weight.sum()
-            return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+            return Outcome.of_nothing(0 * net.outliner.out.weight.sum())
         shown, truth = _shown(clips, boxed)
         logits = _asked(net, shown.images, shown.boxes)
         pictures = tinted(halved(shown.images), g)
@@ -121,16 +119,14 @@ def _shown(clips: Clips, boxed: _Boxed) -> tuple[_Shown, Tensor]:
     x, y = windows.lattice(parts, parts[:, 2:], clips.images.shape[-1])
     images = windows.cut(clips.images[boxed.clip, boxed.frame], x, y)
     masks = windows.cut(clips.masks[boxed.clip, boxed.frame, boxed.thing][:, None].float(), x, y)
-    low, _ = ends(parts)
-    boxes = torch.cat((boxed.boxes[:, :2] - low, boxed.boxes[:, 2:]), dim=1) / parts[:, 2:].repeat(1, 2)
-    return _Shown(normalised(images), boxes, boxed.sketch.seen(parts)), masks
+    return _Shown(normalised(images), seen_in(parts, boxed.boxes), boxed.sketch.seen(parts)), masks
 
 
 def _asked(net: SAM2Base, images: Tensor, boxes: Tensor) -> Tensor:
     """The network's logits [n, 1, S / 4, S / 4] for boxes on pictures that it sees for the first time."""
     parts = StockParts(net)
     *high, top = parts.levels(images.contiguous(memory_format=torch.channels_last))
-    clicks, drawn = as_prompts(net, boxes)
+    clicks, drawn = box_prompts(net, boxes)
     source = top + net.no_mem_embed.view(1, -1, 1, 1)
     masks, _, _, _ = parts.masks(source, clicks, drawn, high, several=False)
     return masks.float()

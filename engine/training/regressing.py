@@ -64,8 +64,7 @@ def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
         before.append(overlap(asked.off, asked.truth))
         after.append(overlap(placed(asked.edges.detach(), asked.around), asked.truth))
     if not losses:
-        nothing = 0 * net.regressor.contrast
-        return Outcome(Losses(nothing, nothing, nothing), 0.0, 0.0)
+        return Outcome.of_nothing(0 * net.regressor.contrast)
     total = torch.cat(losses).mean()
     reached = (float(torch.cat(each).mean()) for each in (before, after))
     return Outcome(Losses(total, 0 * total, 0 * total), *reached)

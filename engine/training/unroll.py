@@ -56,6 +56,11 @@ class Outcome:
     first_iou: float
     tracked_iou: float
 
+    @staticmethod
+    def of_nothing(zero: Tensor) -> Outcome:
+        """Of a batch in which there is nothing to learn; `zero` is what would learn, times 0."""
+        return Outcome(Losses(zero, zero, zero), 0.0, 0.0)
+
 
 class Tap:
     """Records the raw decoder output and, while teaching, decides presence by the truth."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from test_snap import GRID, disc, overlap, ragged, scene
@@ -17,7 +16,8 @@ from engine.redrawer import boxed, fuller
 from engine.regressor import BOUND, Sketch
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
-from engine.types import Box, Frame
+from engine.training.heldout import prompt
+from engine.types import Frame
 
 BOX = torch.tensor([[0.4, 0.5, 0.4, 0.4]])  # of the disc
 
@@ -95,13 +95,9 @@ def test_what_is_followed_is_drawn_with_a_sketch(pico: Model, monkeypatch: pytes
     tracker = Tracker(pico)
     for t in range(3):
         image, masks = clip.frame(t)
-        prompts = []
-        for object_id, mask in masks.items() if t == 0 else ():
-            rows, columns = np.nonzero(mask)
-            low, high = (columns.min() / 320, rows.min() / 240), (columns.max() / 320, rows.max() / 240)
-            prompts.append(Box(object_id, *low, *high))
+        prompts = [prompt(object_id, mask, "box") for object_id, mask in masks.items() if mask.any()]
         seen.clear()
-        tracker.step(Frame(t, image), prompts)
+        tracker.step(Frame(t, image), prompts if t == 0 else [])
         known = [any(sketch is not None and bool(sketch.logits.any()) for sketch in given) for given in seen]
         assert known, "nothing was outlined"
         assert any(known) == (t > 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from engine.pico import PicoConfig, build_pico
@@ -262,6 +263,16 @@ def test_parts_with_lessons_of_their_own_learn_alone(tmp_path: Path, pictures: P
     assert set(LESSONS) == {"redrawer", "look", "regressor", "outliner"}
 
 
+def untaught() -> SAM2Base:
+    torch.manual_seed(0)
+    return build_pico(PicoConfig(image_size=64)).eval()
+
+
+def emptied(clips: Clips) -> Clips:
+    """The same pictures without an object."""
+    return Clips(clips.images, torch.zeros_like(clips.masks), clips.shown)
+
+
 def taught(part: nn.Module, steps: int, lesson: Callable[[], Outcome]) -> tuple[Outcome, Outcome]:
     """What the first and the last of so many steps of a lesson came to."""
     optimiser = torch.optim.AdamW(part.parameters(), 3e-3)
@@ -278,55 +289,51 @@ def taught(part: nn.Module, steps: int, lesson: Callable[[], Outcome]) -> tuple[
     return outcomes[0], outcomes[-1]
 
 
+def assert_drawn_and_judged_better(then: Outcome, now: Outcome) -> None:
+    assert float(now.losses.mask) < 0.7 * float(then.losses.mask)
+    assert float(now.losses.iou) < 0.95 * float(then.losses.iou)
+
+
 def test_the_redrawer_learns_to_draw_and_to_judge(pictures: Pictures) -> None:
     """The same two pictures over and over: their objects are drawn better, and better judged."""
-    torch.manual_seed(0)
-    net = build_pico(PicoConfig(image_size=64)).eval()
+    net = untaught()
     prime(net)
     clips = filmed(pictures, 2, 1)
     net.redrawer.train()
     then, now = taught(net.redrawer, 40, lambda: redraw(net, clips, generator()))
-    assert float(now.losses.mask) < 0.7 * float(then.losses.mask)
-    assert float(now.losses.iou) < 0.95 * float(then.losses.iou)
+    assert_drawn_and_judged_better(then, now)
 
 
 def test_what_filters_see_is_learnt_through_them(pictures: Pictures) -> None:
     """The same clips over and over: filters begun on the first pictures find more of the things later."""
-    torch.manual_seed(0)
-    net = build_pico(PicoConfig(image_size=64)).eval()
+    net = untaught()
     clips = filmed(pictures, 6, 4, leave=0.3)
     then, now = taught(net.look, 30, lambda: look(net, clips, generator()))
     assert float(now.losses.mask) < 0.9 * float(then.losses.mask)
     assert now.tracked_iou > 0.6
-    nothing = Clips(clips.images, torch.zeros_like(clips.masks), clips.shown)
-    assert float(look(net, nothing, generator()).losses.total.detach()) == 0
+    assert float(look(net, emptied(clips), generator()).losses.total.detach()) == 0
 
 
 def test_boxes_that_are_off_are_put_right(pictures: Pictures) -> None:
     """The same clips over and over: boxes come nearer to the things than they were."""
-    torch.manual_seed(0)
-    net = build_pico(PicoConfig(image_size=64)).eval()
+    net = untaught()
     clips = filmed(pictures, 3, 3)
     then, now = taught(net.regressor, 120, lambda: regress(net, clips, generator()))
     assert float(now.losses.mask) < 0.6 * float(then.losses.mask)
     assert now.tracked_iou > now.first_iou + 0.05
-    nothing = Clips(clips.images, torch.zeros_like(clips.masks), clips.shown)
-    assert float(regress(net, nothing, generator()).losses.total.detach()) == 0
+    assert float(regress(net, emptied(clips), generator()).losses.total.detach()) == 0
 
 
 def test_what_is_in_a_box_is_redrawn(pictures: Pictures) -> None:
     """The same clips over and over: masks come nearer to the things than the network's are."""
-    torch.manual_seed(0)
-    net = build_pico(PicoConfig(image_size=64)).eval()
+    net = untaught()
     prime(net)
     clips = filmed(pictures, 3, 3)
     net.outliner.train()
     then, now = taught(net.outliner, 60, lambda: outline(net, clips, generator()))
-    assert float(now.losses.mask) < 0.7 * float(then.losses.mask)
-    assert float(now.losses.iou) < 0.95 * float(then.losses.iou)
+    assert_drawn_and_judged_better(then, now)
     assert now.tracked_iou > now.first_iou + 0.1
-    nothing = Clips(clips.images, torch.zeros_like(clips.masks), clips.shown)
-    assert float(outline(net, nothing, generator()).losses.total.detach()) == 0
+    assert float(outline(net, emptied(clips), generator()).losses.total.detach()) == 0
 
 
 def test_a_run_leaves_a_log_a_curve_and_weights_that_load(tmp_path: Path, pictures: Pictures) -> None:
