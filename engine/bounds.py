@@ -6,6 +6,7 @@ Knows features and filters of lanes; `engine.regressor` knows the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +17,7 @@ from engine.correlation import Around, CorrelationFilter
 from engine.features import Features
 from engine.pixels import normalised
 from engine.precision import in_precision
-from engine.regressor import Sketch, Template, crop, placed, tell
+from engine.regressor import Ends, Found, Sketch, Template, crop, placed, tell
 
 if TYPE_CHECKING:
     from engine.models import Model
@@ -37,21 +38,23 @@ class Bounds:
         """
         around = Around.boxes(new.box[None])
         template = self._described(_crops([features], around), around.cut([mask]))
-        found, _ = self._regressed([features], [new], template, around)
-        return template.measured(found, new.box[None])
+        found = self._regressed([features], [new], template, around)
+        return template.measured(found.boxes, new.box[None])
 
     def regress(
-        self, features: Sequence[Features], filters: Sequence[CorrelationFilter]
-    ) -> tuple[Tensor, Sketch]:
-        """Their boxes float32 [B, 4], centre and size, and sketches.
+        self, features: Sequence[Features], filters: Sequence[CorrelationFilter], newest: bool = True
+    ) -> Ends:
+        """Where B objects end, in terms of their first boxes.
 
         Args:
             filters: with a template.
+            newest: compare with the newest pictures of them as well, not with the first ones alone.
         """
         template = Template.batch([f.template for f in filters if f.template])
+        template = template if newest else template.first
         around = Around.boxes(torch.stack([f.box for f in filters]))
-        boxes, sketch = self._regressed(features, filters, template, around)
-        return template.corrected(boxes), sketch
+        found = self._regressed(features, filters, template, around)
+        return replace(found, boxes=template.corrected(found.boxes))
 
     @in_precision
     def _described(self, crops: Tensor, cover: Tensor) -> Template:
@@ -64,14 +67,15 @@ class Bounds:
         filters: Sequence[CorrelationFilter],
         template: Template,
         around: Around,
-    ) -> tuple[Tensor, Sketch]:
+    ) -> Ends:
         answers = correlation.answers(filters, around, [f.look for f in features if f.look is not None])
-        edges, logits = self._edges(template, _crops(features, around), tell(answers, around))
-        return placed(edges, around), Sketch.of(logits, around)
+        found = self._found(template, _crops(features, around), tell(answers, around))
+        sketch = Sketch.of(found.logits, around)
+        return Ends(placed(found.edges, around), sketch, found.there.sigmoid(), found.keys)
 
     @in_precision
-    def _edges(self, template: Template, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        return self._parts.edges(template.keys, template.cover, crops, told)
+    def _found(self, template: Template, crops: Tensor, told: Tensor) -> Found:
+        return self._parts.found(template.keys, template.cover, crops, told)
 
 
 def _crops(features: Sequence[Features], around: Around) -> Tensor:

@@ -42,17 +42,17 @@ RATE = 0.01  # of learning, per frame
 OUTSIDE, MARGIN = 0.08, 2
 SCALES, OTHER_SCALE, SCALE_STEP = (1.0, 0.95, 1.05), 0.95, 0.6  # tried; handicap; how far to follow the best
 NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while they overlap so much
-# Answers; 1 is that to what was learnt. Below the first the object is hidden or gone; from the second on it
-# is there, whatever the network says; from the last on it is found after a search.
-FAINT, SURE, CLEAR = 0.2, 0.5, 0.3
-LOST = 2  # faint frames in a row after which the whole picture is searched
-# The same on every so many frames in a row with an answer below that; one greater by so much is followed.
-DOUBTFUL, PATIENCE, GAIN = 0.4, 3, 0.2
+# Answers; 1 is that to what was learnt. Below the first the object is hidden or gone, from the second on it
+# is there, whatever the network says.
+FAINT, SURE = 0.2, 0.5
+# Frames in a row on which it was not found, after which the whole picture is searched; and on which it must surely
+# be found again before that ends.
+LOST, AGAIN = 2, 3
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
-# Levels of each channel that an object's colours are counted in, and coefficients of Bhattacharyya with those
-# learnt: what is found far away needs the first; what has less than the second is another thing, unless the
-# filter's answer is above the third.
-LEVELS, SAME, OTHER, DOUBTLESS = 4, 0.8, 0.7, 0.6
+APART = 0.5  # of their sides, that places found by a search are apart, one way or the other
+# Levels of each channel that an object's colours are counted in; the coefficient of Bhattacharyya with those
+# learnt below which something is another thing, unless the filter's answer is above the second.
+LEVELS, OTHER, DOUBTLESS = 4, 0.7, 0.6
 LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
 
 
@@ -66,8 +66,8 @@ class CorrelationFilter:
         denominator: float32 [SIDE, SIDE / 2 + 1], of the filter in the Fourier domain.
         mean: float32 [C, 1, 1], of the channels when it began.
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
-        lost: frames in a row on which it was not found,
-        doubted: and on which its answer was doubtful, found or not.
+        lost: frames in a row on which it was not found; from LOST on, that and how often it must be found again,
+        doubted: and on which it was doubtful that this is the object, found or not.
         template: what the object looked like when it began, by which its box is regressed.
     """
 
@@ -86,7 +86,11 @@ class CorrelationFilter:
 
     def missed(self) -> CorrelationFilter:
         """One more frame on which it was not found."""
-        return replace(self, lost=self.lost + 1)
+        return replace(self, lost=self.lost + 1 if self.lost + 1 < LOST else LOST + AGAIN - 1)
+
+    def found(self) -> CorrelationFilter:
+        """One more frame on which it surely was."""
+        return replace(self, lost=self.lost - 1 if self.lost > LOST else 0)
 
 
 def begin(seen: Tensor, box: Tensor, mask: Tensor) -> CorrelationFilter | None:
@@ -136,36 +140,62 @@ def learn(
 
 
 def locate(
-    filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], frames: Sequence[int]
+    filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]
 ) -> tuple[list[CorrelationFilter], list[float]]:
-    """Move each filter to where its object is on a new picture.
+    """Move each filter to where its object is on a new picture, near to where it was.
 
     Args:
         seen: [1, C + COLOURS, H, W] of `engine.look` for each filter's stream.
-        frames: number of each picture; who is lost is looked for at other places in the next.
 
     Returns:
         the filters, moved where they found their objects, and how clear each answer was; 0 where it was
-        too faint.
+        too faint, and of those that are LOST, which `search` is for.
     """
     near = [k for k, f in enumerate(filters) if f.lost < LOST]
     moved, clear = list(filters), [0.0] * len(filters)
     if near:
         boxes, peaks = _best([filters[k] for k in near], [seen[k] for k in near])
         for k, box, peak in zip(near, boxes, peaks.tolist(), strict=True):
-            found, one = peak >= FAINT, filters[k]
-            doubted = one.doubted + 1 if peak < DOUBTFUL else 0
-            moved[k] = replace(one, box=box if found else one.box, doubted=doubted)
-            clear[k] = peak if found else 0.0
-    for k, one in enumerate(filters):
-        doubted = moved[k].doubted
-        if one.lost < LOST and (not doubted or doubted % PATIENCE):
-            continue
-        box, peak = _search(one, seen[k], frames[k])
-        enough = CLEAR if one.lost >= LOST else max(SURE, clear[k] + GAIN)
-        if peak >= enough and _found_again(one, seen[k], box):
-            moved[k], clear[k] = replace(one, box=box, doubted=0), peak
+            if peak >= FAINT:
+                moved[k], clear[k] = replace(filters[k], box=box), peak
     return moved, clear
+
+
+def search(one: CorrelationFilter, seen: Tensor, frame: int, count: int) -> tuple[Tensor, Tensor]:
+    """The best places for an object in the whole picture, near the size last known.
+
+    Args:
+        seen: [1, C + COLOURS, H, W] of `engine.look`.
+        frame: number of the picture; in the next one other places are tried.
+        count: of places, at most; no two of them are the same thing.
+
+    Returns:
+        boxes [k, 4] and how clear the answers were, [k], the clearest first.
+    """
+    size = one.box[2:]
+    step = [max(STEP, float(s) / 2) for s in _window_sides(one.box[None])[0]]
+    shift = (frame % PHASES) / PHASES
+    columns, rows = (torch.arange(shift * s, 1, s, device=size.device) for s in step)
+    places = torch.cartesian_prod(columns, rows)
+    boxes = torch.cat((places, size.expand(len(places), 2)), dim=1)
+    boxes = torch.cat((one.box[None], boxes))
+    around = Around.boxes(boxes)
+    centres, peaks = greatest(around, answers([one], around, [seen] * len(boxes)))
+    found = torch.cat((centres.clamp(0, 1), size.expand(len(centres), 2)), dim=1)
+    best = _apart(found, peaks, count)
+    return _best([replace(one, box=found[k]) for k in best], [seen] * len(best))
+
+
+def _apart(boxes: Tensor, peaks: Tensor, count: int) -> list[int]:
+    """Numbers of the `count` boxes [n, 4] of the greatest peaks [n] whose middles lie in none before."""
+    chosen: list[int] = []
+    for k in peaks.argsort(descending=True).tolist():
+        away = (boxes[chosen, :2] - boxes[k, :2]).abs() / boxes[k, 2:]
+        if bool((away.amax(dim=1) > APART).all()):
+            chosen.append(k)
+        if len(chosen) == count:
+            break
+    return chosen
 
 
 def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: Tensor) -> Tensor:
@@ -196,38 +226,6 @@ def _best(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]) -> tuple
     growth = 1 + (scales[best] - 1) * SCALE_STEP
     boxes = torch.cat((centres[chosen].clamp(0, 1), start[:, 2:] * growth[:, None]), dim=1)
     return boxes, peaks[chosen]
-
-
-def _search(one: CorrelationFilter, seen: Tensor, frame: int) -> tuple[Tensor, float]:
-    """The best place in the whole picture, at the size last known."""
-    size = one.box[2:]
-    step = [max(STEP, float(s) / 2) for s in _window_sides(one.box[None])[0]]
-    shift = (frame % PHASES) / PHASES
-    columns, rows = (torch.arange(shift * s, 1, s, device=size.device) for s in step)
-    places = torch.cartesian_prod(columns, rows)
-    boxes = torch.cat((places, size.expand(len(places), 2)), dim=1)
-    boxes = torch.cat((one.box[None], boxes))
-    around = Around.boxes(boxes)
-    centres, peaks = greatest(around, answers([one], around, [seen] * len(boxes)))
-    best = int(peaks.argmax())
-    there = replace(one, box=torch.cat((centres[best].clamp(0, 1), size)))
-    (box,), (peak,) = _best([there], [seen])
-    return box, float(peak)
-
-
-def _found_again(one: CorrelationFilter, seen: Tensor, box: Tensor) -> bool:
-    """Whether what is in the box has the colours that the object had."""
-    return float(alike([one], [seen], _ellipse(box, seen.shape[-2:]))[0]) >= SAME
-
-
-def _ellipse(box: Tensor, shape: Sequence[int]) -> Tensor:
-    """[1, 1, H, W], 1 where a cell's middle lies in the ellipse that fills the box, and the nearest one."""
-    (x, y, width, height), (rows, columns) = box, shape
-    across = ((torch.arange(columns, device=box.device) + 0.5) / columns - x) / (width / 2)
-    down = ((torch.arange(rows, device=box.device) + 0.5) / rows - y) / (height / 2)
-    away = across.square() + down.square()[:, None]
-    inside: Tensor = away <= away.amin().clamp(min=1)
-    return inside.float()[None, None]
 
 
 def _colours(seen: Tensor, masks: Tensor) -> Tensor:

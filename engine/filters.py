@@ -7,7 +7,7 @@ Does nothing for presets without. Knows lanes and the verbs of a step; knows no 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,26 @@ from engine import correlation
 from engine.boxes import by_edges, overlap
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded
+from engine.regressor import Ends
+from engine.windows import cut
 
 if TYPE_CHECKING:
     from engine.lanes import Lane
     from engine.stages import Stages
 
-BELIEVED = 0.35  # answers of filters, from which on boxes are regressed where they are
-NEAR = 0.4  # overlap with those, from which on they are believed
+NEAR = 0.4  # overlap of their boxes with those that are regressed, from which on these are believed
 FOLLOW = 0.12  # of the way to them that a filter's box goes in a frame
+# How likely something is the object: below the first it is not; from the second on it is, whatever network and
+# colours say. What is found elsewhere needs the third, and so many times the odds of what is here.
+NOT, SURELY, FOUND, GAIN = 0.25, 0.95, 0.8, 10.0
+PLACES = 4  # of a picture that are looked at where the object is searched for
+PATIENCE = (
+    3  # on each so many frames in a row of which it is not sure, an object is looked for elsewhere as well
+)
+DOUBTFUL = 0.4
+# Likelihood below which an object looks other than on its first picture, and is compared with a newer one too,
+# taken on each so many frames: who compares with what he drew himself adds up what is wrong with it.
+ALIKE, NEWER = 0.98, 8
 
 
 def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -35,15 +47,17 @@ def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
     with_filter = [lane for lane in lanes if lane.filter is not None]
     if not with_filter:
         return
-    moved, answers = correlation.locate(*_pictured(with_filter), [lane.frame for lane in with_filter])
+    moved, answers = correlation.locate(*_pictured(with_filter))
     for lane, there, clear in zip(with_filter, moved, answers, strict=True):
         lane.filter, lane.clear = there, clear
         lane.asked = there.box if clear else None
-    _fit(stages, [lane for lane in with_filter if lane.clear >= BELIEVED])
+    _fit(stages, [lane for lane in with_filter if lane.clear])
+    for lane in with_filter:
+        _seek(stages, lane)
 
 
 def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
-    """Ask for the boxes that are regressed where filters are, and let those follow a little; fills `sketch`.
+    """Ask for the boxes that are regressed where filters are, and let those follow a little; fills `ends`.
 
     A filter that follows all the way, frame after frame, adds up what is wrong with each.
     """
@@ -51,14 +65,57 @@ def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
         return
     found, _ = _pictured(lanes)
     boxes = torch.stack([f.box for f in found])
-    regressed, sketch = stages.bounds.regress([lane.features for lane in lanes], found)
-    near = (overlap(boxes, regressed) > NEAR).float()[:, None]
-    followed = by_edges(boxes, regressed, FOLLOW * near)
-    asked = by_edges(boxes, regressed, near)
+    ends = _ends(stages, lanes, found)
+    near = (overlap(boxes, ends.boxes) > NEAR).float()[:, None]
+    followed = by_edges(boxes, ends.boxes, FOLLOW * near)
+    asked = by_edges(boxes, ends.boxes, near)
     believed = near[:, 0].tolist()
     for k, (lane, one) in enumerate(zip(lanes, found, strict=True)):
+        lane.likely = float(ends.there[k])
+        if lane.likely < NOT:
+            lane.clear, lane.asked = 0.0, None
+            continue
+        if lane.likely >= SURELY:
+            lane.clear = max(lane.clear, correlation.SURE)
         lane.filter, lane.asked = replace(one, box=followed[k]), asked[k]
-        lane.sketch = sketch[k : k + 1] if believed[k] else None
+        lane.ends = ends[k : k + 1] if believed[k] else None
+
+
+def _ends(stages: Stages, lanes: Sequence[Lane], found: Sequence[CorrelationFilter]) -> Ends:
+    """By the first pictures of objects; where they look other than there, by the newest as well."""
+    features = [lane.features for lane in lanes]
+    ends = stages.bounds.regress(features, found, newest=False)
+    unlike = [k for k, likely in enumerate(ends.there.tolist()) if likely < ALIKE]
+    if not unlike:
+        return ends
+    again = stages.bounds.regress([features[k] for k in unlike], [found[k] for k in unlike])
+    chosen = torch.arange(len(lanes))
+    chosen[unlike] = torch.arange(len(lanes), len(lanes) + len(unlike))
+    return Ends.batch([ends, again])[chosen.to(ends.boxes.device)]
+
+
+def _seek(stages: Stages, lane: Lane) -> None:
+    """Look for an object in the whole picture that is lost, or on every third frame that it is doubtful."""
+    one, look = lane.filter, lane.features.look
+    assert one is not None
+    assert look is not None
+    doubted = 0 if lane.clear >= DOUBTFUL else one.doubted + 1
+    lane.filter = one = replace(one, doubted=doubted)
+    if one.lost < correlation.LOST and (not doubted or doubted % PATIENCE):
+        return
+    boxes, peaks = correlation.search(one, look, lane.frame, PLACES)
+    places = [replace(one, box=box) for box in boxes]
+    ends = stages.bounds.regress([lane.features] * len(places), places)
+    best = int(ends.there.argmax())
+    likely = float(ends.there[best])
+    if likely >= FOUND and _odds(likely) >= GAIN * _odds(lane.likely):
+        lane.filter, lane.likely = replace(places[best], doubted=0), likely
+        lane.asked, lane.ends = ends.boxes[best], ends[best : best + 1]
+        lane.clear = max(float(peaks[best]), correlation.SURE if likely >= SURELY else correlation.FAINT)
+
+
+def _odds(chance: float) -> float:
+    return chance / max(1 - chance, 1e-6)
 
 
 def disown(lanes: Sequence[Lane]) -> None:
@@ -68,6 +125,7 @@ def disown(lanes: Sequence[Lane]) -> None:
     asked where the object was, and finds something.
     """
     unclear = [lane for lane in lanes if lane.filter is not None and lane.clear < correlation.DOUBTLESS]
+    unclear = [lane for lane in unclear if lane.likely < SURELY]
     doubted = [lane for lane in unclear if float(lane.answer.score) > 0]  # the others are empty already
     if not doubted:
         return
@@ -96,10 +154,13 @@ def learn(
     taught = []
     for lane in here:
         if lane.filter and lane.clear and not lane.prompted:
-            if lane.filter.lost < correlation.LOST or lane.clear >= correlation.SURE:
+            lost = lane.filter.lost >= correlation.LOST
+            surely = lane.likely >= SURELY or lane.clear >= correlation.SURE
+            one = lane.filter.found() if surely or not lost else lane.filter
+            if one.lost < correlation.LOST:
                 taught.append(lane)
             else:  # it may be another thing: it is looked for elsewhere as well until it is sure
-                known[id(lane)] = lane.filter
+                known[id(lane)] = one
     for lane in begun:
         picture, answer = lane.features.look, lane.answer
         assert picture is not None
@@ -110,12 +171,30 @@ def learn(
     if taught:
         found, pictures = _pictured(taught)
         masks = [_mask(lane.answer.filled) for lane in taught]
-        outlines = _outlines([lane for lane in taught if lane.sketch is None])
+        outlines = _outlines([lane for lane in taught if lane.ends is None])
         # Where a box was regressed it is followed already, and a mask knows its ends no better.
         boxes = [outlines.get(id(lane), f.box) for lane, f in zip(taught, found, strict=True)]
         learnt = correlation.learn(found, pictures, torch.stack(boxes), masks)
         known |= {id(lane): f for lane, f in zip(taught, learnt, strict=True)}
+        known |= _renewed([lane for lane in taught if lane.ends and lane.frame % NEWER == 0], known)
     return known
+
+
+def _renewed(
+    lanes: Sequence[Lane], known: Mapping[int, CorrelationFilter | None]
+) -> dict[int, CorrelationFilter]:
+    """Filters of lanes, by their `id`, that know how their objects look now."""
+    renewed: dict[int, CorrelationFilter] = {}
+    if not lanes:
+        return renewed
+    ends = Ends.batch([lane.ends for lane in lanes if lane.ends])
+    masks = cut([_mask(lane.answer.filled) for lane in lanes], *ends.sketch.lattice())
+    for k, lane in enumerate(lanes):
+        one = known[id(lane)]
+        if one is not None and one.template is not None:
+            template = one.template.renewed(ends.keys[k : k + 1], masks[k : k + 1])
+            renewed[id(lane)] = replace(one, template=template)
+    return renewed
 
 
 def _pictured(lanes: Sequence[Lane]) -> tuple[list[CorrelationFilter], list[Tensor]]:

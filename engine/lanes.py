@@ -22,7 +22,7 @@ from engine.correlation import CorrelationFilter
 from engine.features import Decoded, Features
 from engine.memory import Entry, Memory
 from engine.prompts import LabelledPoint, drawn_box
-from engine.regressor import Sketch
+from engine.regressor import Ends, Sketch
 from engine.stages import Stages
 from engine.story import Story
 from engine.types import EngineError, Frame, Prompt
@@ -51,8 +51,9 @@ class Lane:
         seen: the last frame the object was visible on.
         filter: the memory's, moved to where the object is on this frame,
         clear: and how clear that was, 0 where it could not be told.
+        likely: how likely that is the object, by its look.
         asked: float32 [4], centre and size of the box that the network is asked with, where it is clear,
-        sketch: and where the object is by its look, if that agrees with the filter.
+        ends: and where the object is by its look, if that agrees with the filter.
         agreement: how much of its box and of the mask's is shared, below 0 before there is such a mask.
         points: clicks on this frame so far.
         prompted: this frame becomes a conditioning frame,
@@ -70,8 +71,9 @@ class Lane:
     decoded: Decoded | None = None
     filter: CorrelationFilter | None = None
     clear: float = 0.0
+    likely: float = 0.0
     asked: Tensor | None = None
-    sketch: Sketch | None = None
+    ends: Ends | None = None
     agreement: float = -1.0
     points: tuple[LabelledPoint, ...] = ()
     prompted: bool = False
@@ -263,7 +265,7 @@ def _asked(lanes: Sequence[Lane]) -> Tensor:
 
 def _sketched(lanes: Sequence[Lane]) -> Sketch:
     device = lanes[0].features.top.device
-    return Sketch.batch([lane.sketch or Sketch.none(1, device) for lane in lanes])
+    return Sketch.batch([lane.ends.sketch if lane.ends else Sketch.none(1, device) for lane in lanes])
 
 
 def _conditioned(lanes: Sequence[Lane]) -> Tensor:

@@ -19,6 +19,7 @@ from engine.attention import attend, to_lanes
 from engine.boxes import ends
 from engine.dense import dense_boxes
 from engine.features import Clicks
+from engine.regressor import Found
 
 Read = Sequence[tuple[int, Tensor]]  # ages in frames, and what was remembered then, of one lane
 Masks = tuple[Tensor, Tensor, Tensor, Tensor]  # masks, their predicted IoU, their tokens, object score
@@ -35,8 +36,8 @@ class Parts(Protocol):
         """What correlation filters see of pictures of half the size, [N, C, S/4, S/4]; `engine.look`."""
         ...
 
-    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        """Of B objects' boxes in their windows, and rough masks: `BoxRegressor.forward`."""
+    def found(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Found:
+        """Of B objects in their windows: `BoxRegressor.forward`."""
         ...
 
     def outlined(self, windows: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,9 +111,8 @@ class StockParts:
         seen: Tensor = self._net.look(halves)
         return seen
 
-    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        edges, logits = self._net.regressor(keys, cover, crops, told)
-        return edges, logits
+    def found(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Found:
+        return Found(*self._net.regressor(keys, cover, crops, told))
 
     def outlined(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         change, quality = self._net.outliner(windows)

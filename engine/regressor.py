@@ -1,13 +1,15 @@
-"""The box of an object on a later picture, from what it looked like when it began: where does it end?
+"""The box of an object on a later picture, from what it looked like before: where does it end, is it there?
 
 A correlation filter knows where an object is and keeps its box as it was, but for its size; the network
 obeys the box that it is asked with. So a third looks for the outline: a small network that sees a window
-around the box of today, how much each place of it looks like the object of the first picture and how much
-like what was beside it, and where the filter found it. It answers with four edges, and with a rough mask.
+around the box of today, how much each place of it looks like the object of the first picture and of the
+newest one that showed it, how much like what was beside it then, and where the filter found it. It answers
+with four edges, a rough mask, and whether the object is there at all.
 
-Places are compared with all of the first window, whatever has moved, as the global matching of FEELVOS
-(Voigtlaender et al., CVPR 2019) does; each edge is the mean of a distribution over columns or rows, as in
-Generalized Focal Loss (Li et al., NeurIPS 2020).
+Places are compared with all of both windows, whatever has moved, as the global matching of FEELVOS
+(Voigtlaender et al., CVPR 2019) does, and the first and the newest picture are remembered as there; each
+edge is the mean of a distribution over columns or rows, as in Generalized Focal Loss (Li et al., NeurIPS
+2020).
 
 Knows pictures, windows and boxes; knows no filter and no other network.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +27,14 @@ from torch import Tensor, nn
 from engine.boxes import seen_in
 from engine.correlation import LEAST_BOX, SIDE, Around
 from engine.pixels import halved
-from engine.windows import cut, inside, samples
+from engine.windows import cut, inside, lattice, samples
 
 SAMPLES = 4 * SIDE  # of a picture across a window; brought to half of that, and seen at a quarter
-KEYS = SIDE // 2  # places of the first window each way that are compared with
-STEM, WIDTH, EMBEDDED = (12, 24), (24, 48, 72), 16  # channels
+KEYS = SIDE // 2  # places of a window each way that are compared with
+STEM, WIDTH, EMBEDDED, JUDGE = (12, 24), (24, 48, 72), 16, 32  # channels
+VIEWS = 2  # of an object that are compared with: the first one and the newest
+MOST_ANSWER = 2.0  # of a filter that counts; where there is next to nothing to see it may be anything
+TOLD = 3  # maps of what else is known: answers of filters, boxes, what is in the picture
 OBJECT, BESIDE = 0.6, 0.4  # of a place that the mask covers, at least and at most
 APART = 4.0  # more than likenesses can differ
 MOST_OFF = 1.6  # factor by which an answer's sides can differ from what a person means
@@ -38,11 +44,11 @@ EVERYWHERE = (0.5, 0.5, 100.0, 100.0)  # a window with every place of a picture 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """What n objects looked like when they began.
+    """What n objects looked like on the first picture, and on the newest that showed them.
 
     Attributes:
-        keys: float32 [n, EMBEDDED, KEYS ** 2] of length 1, places of the window around each.
-        cover: float32 [n, KEYS ** 2], how much of each place the object covered.
+        keys: float32 [n, VIEWS, EMBEDDED, KEYS ** 2] of length 1, places of the window around each.
+        cover: float32 [n, VIEWS, KEYS ** 2], how much of each place the object covered.
         off: float32 [n, 4], how the answer on the first picture differed from the first box: its middle, in
             sides of it, and its sides, as factors. What ends where for a person is in the box that was drawn.
     """
@@ -50,6 +56,26 @@ class Template:
     keys: Tensor
     cover: Tensor
     off: Tensor
+
+    @staticmethod
+    def of(keys: Tensor, cover: Tensor) -> Template:
+        """Of the first picture alone: keys [n, EMBEDDED, KEYS ** 2], and masks [n, 1, SIDE, SIDE], 0..1."""
+        exact = keys.new_tensor((0, 0, 1, 1)).expand(len(keys), 4)
+        covered = _covered(cover)
+        return Template(
+            keys[:, None].expand(-1, VIEWS, -1, -1), covered[:, None].expand(-1, VIEWS, -1), exact
+        )
+
+    @property
+    def first(self) -> Template:
+        """The same without a newer picture."""
+        keys, cover = (x[:, :1].expand_as(x) for x in (self.keys, self.cover))
+        return replace(self, keys=keys, cover=cover)
+
+    def renewed(self, keys: Tensor, cover: Tensor) -> Template:
+        """The same with another newest picture, given as for `of`."""
+        both = torch.stack((self.keys[:, 0], keys), dim=1)
+        return Template(both, torch.stack((self.cover[:, 0], _covered(cover)), dim=1), self.off)
 
     def __getitem__(self, lanes: Tensor | slice) -> Template:
         return Template(self.keys[lanes], self.cover[lanes], self.off[lanes])
@@ -110,6 +136,10 @@ class Sketch:
         """The same in 0..1 of parts of the pictures, `boxes` [n, 4]."""
         return replace(self, windows=seen_in(boxes, self.windows))
 
+    def lattice(self) -> tuple[Tensor, Tensor]:
+        """Where its samples x and y [n, SIDE] lie in the picture."""
+        return lattice(self.windows, self.windows[:, 2:], SIDE)
+
     def cut(self, x: Tensor, y: Tensor) -> Tensor:
         """Its logits at `x` [n, W] and `y` [n, H] of the picture: [n, H, W]; beyond its windows least."""
         x, y = (
@@ -118,6 +148,49 @@ class Sketch:
         )
         there = cut(self.logits, x, y)[:, 0].clamp(-BOUND, BOUND)
         return torch.where(inside(x, y), there, -BOUND)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ends:
+    """Where n objects are, by their look.
+
+    Attributes:
+        boxes: float32 [n, 4], centre and size in 0..1 of the picture.
+        sketch: of each.
+        there: float32 [n], how likely each is to be seen, 0..1.
+        keys: as `Found` has them, of the windows of the sketches.
+    """
+
+    boxes: Tensor
+    sketch: Sketch
+    there: Tensor
+    keys: Tensor
+
+    @staticmethod
+    def batch(several: Sequence[Ends]) -> Ends:
+        boxes, there, keys = (
+            torch.cat(part) for part in zip(*((e.boxes, e.there, e.keys) for e in several), strict=True)
+        )
+        return Ends(boxes, Sketch.batch([e.sketch for e in several]), there, keys)
+
+    def __getitem__(self, lanes: Tensor | slice) -> Ends:
+        return Ends(self.boxes[lanes], self.sketch[lanes], self.there[lanes], self.keys[lanes])
+
+
+class Found(NamedTuple):
+    """What is found of n objects in their windows.
+
+    Attributes:
+        edges: float32 [n, 4], left, top, right and bottom in 0..1 of the window.
+        logits: float32 [n, SIDE, SIDE], of a rough mask.
+        there: float32 [n], logits of that the object is to be seen.
+        keys: float32 [n, EMBEDDED, KEYS ** 2], what these windows look like, for `Template.renewed`.
+    """
+
+    edges: Tensor
+    logits: Tensor
+    there: Tensor
+    keys: Tensor
 
 
 class BoxRegressor(nn.Module):
@@ -134,40 +207,38 @@ class BoxRegressor(nn.Module):
         )  # fmt: skip
         self.embed, self.key = nn.Conv2d(coarse, EMBEDDED, 1), nn.Conv2d(coarse, EMBEDDED, 1)
         self.contrast = nn.Parameter(torch.tensor(2.0))
-        self.enter, self.entered = nn.Conv2d(EMBEDDED + 7, first, 3, 1, 1), _Residual(first)
+        self.enter, self.entered = nn.Conv2d(EMBEDDED + TOLD + 4 * VIEWS, first, 3, 1, 1), _Residual(first)
         self.down, self.middle = nn.Conv2d(first, second, 3, 2, 1), _Residual(second)
         self.deeper = nn.Conv2d(second, third, 3, 2, 1)
         self.deepest = nn.Sequential(_Residual(third), _Residual(third))
         self.up, self.upper = nn.Conv2d(third, second, 1), _Residual(second)
         self.out, self.outer = nn.Conv2d(second, first, 1), _Residual(first)
         self.mask = nn.Conv2d(first, 1, 1)
+        self.judge = nn.Sequential(
+            nn.Linear(2 * third + 2 + 3 * VIEWS, JUDGE), nn.ReLU(), nn.Linear(JUDGE, 1)
+        )
         self.lines = nn.Sequential(
             nn.Conv1d(2 * first + 2, 2 * first, 3, 1, 1), nn.ReLU(), nn.Conv1d(2 * first, 2, 3, 1, 1)
         )
 
     def template(self, crops: Tensor, cover: Tensor) -> Template:
         """Of `crop` around objects' first boxes, normalised, and masks [n, 1, SIDE, SIDE] there, 0..1."""
-        keys = F.avg_pool2d(self.key(self._stem(crops)).float(), 2)
-        exact = keys.new_tensor((0, 0, 1, 1)).expand(len(keys), 4)
-        return Template(F.normalize(keys.flatten(2), dim=1), F.avg_pool2d(cover, 2).flatten(1), exact)
+        return Template.of(_keys(self.key(self._stem(crops)).float()), cover)
 
-    def forward(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Found:
         """Where n objects end.
 
         Args:
             keys, cover: of the `Template` of each.
             crops: float32 [n, 3, 2 * SIDE, 2 * SIDE], `crop` around where they are now, normalised.
-            told: float32 [n, 3, SIDE, SIDE] of those windows, `tell`.
-
-        Returns:
-            edges, float32 [n, 4]: left, top, right and bottom in 0..1 of the window; and logits of a mask,
-            float32 [n, SIDE, SIDE], which training asks for as well.
+            told: float32 [n, TOLD, SIDE, SIDE] of those windows, `tell`.
         """
         seen = self._stem(crops)
-        alike = self._alike(keys, cover, F.normalize(self.key(seen).flatten(2).float(), dim=1))
-        covered = F.interpolate(cover.view(-1, 1, KEYS, KEYS), scale_factor=2.0, mode="nearest")
-        x = torch.cat((self.embed(seen), alike, told[:, :1], covered, told[:, 1:]), dim=1)
-        x = self.entered(torch.relu(self.enter(x)))
+        places = self.key(seen).float()
+        first, newest = (self._alike(keys[:, k], cover[:, k], places) for k in range(VIEWS))
+        covered = F.interpolate(cover.view(-1, VIEWS, KEYS, KEYS), scale_factor=2.0, mode="nearest")
+        known = (first, told[:, :1], covered[:, :1], told[:, 1:], newest, covered[:, 1:])
+        x = self.entered(torch.relu(self.enter(torch.cat((self.embed(seen), *known), dim=1))))
         y = self.middle(torch.relu(self.down(x)))
         z = self.deepest(torch.relu(self.deeper(y)))
         y = self.upper(torch.relu(y + _twice(self.up(z))))
@@ -176,17 +247,30 @@ class BoxRegressor(nn.Module):
         shares = logits.sigmoid()
         columns, rows = (self._edges(x, logits, shares, along) for along in (2, 3))
         edges = torch.stack((columns[:, 0], rows[:, 0], columns[:, 1], rows[:, 1]), dim=1)
-        return edges, logits[:, 0].float()
+        there = self._there(z, shares, told[:, 0], torch.cat((first, newest), dim=1))
+        return Found(edges, logits[:, 0].float(), there, _keys(places))
+
+    def _there(self, deepest: Tensor, shares: Tensor, answers: Tensor, alike: Tensor) -> Tensor:
+        """[n] from what is deepest, the answers [n, SIDE, SIDE], and how alike is what the masks cover."""
+        covered = shares.sum(dim=(2, 3))
+        drawn = (alike * shares).sum(dim=(2, 3)) / (covered + 1)
+        gist = (deepest.mean(dim=(2, 3)), deepest.amax(dim=(2, 3)), drawn, covered / SIDE**2)
+        told = answers.amax(dim=(1, 2))[:, None]
+        there: Tensor = self.judge(torch.cat((*gist, told), dim=1).float())[:, 0].float()
+        return there
 
     def _stem(self, crops: Tensor) -> Tensor:
         out: Tensor = self.stem(crops.contiguous(memory_format=torch.channels_last))
         return out
 
     def _alike(self, keys: Tensor, cover: Tensor, places: Tensor) -> Tensor:
-        """How much places [n, EMBEDDED, SIDE ** 2] look like the object, what was beside it, and more."""
-        likeness = places.transpose(1, 2) @ keys
-        apart = APART * torch.stack((cover < OBJECT, cover > BESIDE), dim=1).float()
-        best = (likeness[:, None] - apart[:, :, None]).amax(dim=3).clamp(min=-1)
+        """How much places [n, EMBEDDED, SIDE, SIDE] look like the object, what was beside it, and more."""
+        apart = -APART * torch.stack((cover < OBJECT, cover > BESIDE), dim=1).float()
+        # As one more channel of the keys: likenesses of all pairs are too many to add anything to.
+        compared = torch.cat((keys[:, None].expand(-1, 2, -1, -1), apart[:, :, None]), dim=2)
+        here = F.pad(F.normalize(places.flatten(2), dim=1), (0, 0, 0, 1), value=1.0).transpose(1, 2)
+        kinds = [(here @ compared[:, kind]).max(dim=2).values for kind in (0, 1)]
+        best = torch.stack(kinds, dim=1).clamp(min=-1)
         more = self.contrast * (best[:, :1] - best[:, 1:])
         return torch.cat((best, more), dim=1).view(-1, 3, SIDE, SIDE)
 
@@ -207,6 +291,16 @@ class _Residual(nn.Module):
         return torch.relu(x + self.conv(x))
 
 
+def _keys(places: Tensor) -> Tensor:
+    """[n, EMBEDDED, KEYS ** 2] of length 1, of places [n, EMBEDDED, SIDE, SIDE]."""
+    return F.normalize(F.avg_pool2d(places, 2).flatten(2), dim=1)
+
+
+def _covered(cover: Tensor) -> Tensor:
+    """[n, KEYS ** 2] of masks [n, 1, SIDE, SIDE]."""
+    return F.avg_pool2d(cover, 2).flatten(1)
+
+
 def crop(images: Sequence[Tensor] | Tensor, around: Around) -> Tensor:
     """What pictures show around boxes: float32 [n, 3, 2 * SIDE, 2 * SIDE].
 
@@ -218,12 +312,12 @@ def crop(images: Sequence[Tensor] | Tensor, around: Around) -> Tensor:
 
 
 def tell(answers: Tensor, around: Around) -> Tensor:
-    """What else is known of windows, [n, 3, SIDE, SIDE]: answers of filters, boxes, what is in the picture.
+    """What else is known of windows, [n, TOLD, SIDE, SIDE]: answers, boxes, what is in the picture.
 
     Args:
         answers: float32 [n, SIDE, SIDE], the middle of the window first.
     """
-    found = torch.roll(answers, (SIDE // 2, SIDE // 2), (1, 2))[:, None]
+    found = torch.roll(answers.clamp(-MOST_ANSWER, MOST_ANSWER), (SIDE // 2, SIDE // 2), (1, 2))[:, None]
     return torch.cat((found, _drawn(around), around.inside()), dim=1)
 
 

@@ -22,7 +22,7 @@ from engine.correlation import SIDE
 from engine.features import Clicks, of_lanes
 from engine.parts import Masks, Read, no_clicks, pointer_places
 from engine.pico import ResidualTrunk
-from engine.regressor import EMBEDDED, KEYS
+from engine.regressor import EMBEDDED, KEYS, TOLD, VIEWS, Found
 
 BATCHES = (4, 1)  # of lanes, compiled each, in 50 MiB; two together take no less time than one by one
 # Tokens of such prompts: their points, and one for that there are no more. A lane that is not prompted has
@@ -78,9 +78,8 @@ class CompiledParts:
         (seen,) = self._look(halves)
         return seen
 
-    def edges(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        edges, logits = _joined(self._regressor(*part) for part in _parts([keys, cover, crops, told], True))
-        return edges, logits
+    def found(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Found:
+        return Found(*_joined(self._regressor(*part) for part in _parts([keys, cover, crops, told], True)))
 
     def outlined(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         change, quality = _joined(self._outliner(*part) for part in _parts([windows], True))
@@ -161,10 +160,10 @@ class _Examples:
         return [self._some(1, 3, self._size // 2, self._size // 2)]
 
     def regressed(self, batch: int) -> list[Tensor]:
-        keys = self._some(batch, EMBEDDED, KEYS**2)
-        cover = torch.rand(batch, KEYS**2, generator=self._chance).round()
-        crops, told = self._some(batch, 3, 2 * SIDE, 2 * SIDE), self._some(batch, 3, SIDE, SIDE)
-        return [F.normalize(keys, dim=1), cover, crops, told]
+        keys = self._some(batch, VIEWS, EMBEDDED, KEYS**2)
+        cover = torch.rand(batch, VIEWS, KEYS**2, generator=self._chance).round()
+        crops, told = self._some(batch, 3, 2 * SIDE, 2 * SIDE), self._some(batch, TOLD, SIDE, SIDE)
+        return [F.normalize(keys, dim=2), cover, crops, told]
 
     def windows(self, batch: int) -> list[Tensor]:
         return [self._some(batch, redrawer.BOXED, snap.SIDE, snap.SIDE)]

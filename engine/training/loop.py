@@ -25,6 +25,7 @@ from engine.training.redrawing import redraw
 from engine.training.regressing import regress
 from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
+from engine.training.stock import Stock, varied
 from engine.training.team import Team
 from engine.training.unroll import Lesson, Outcome, unroll
 
@@ -72,6 +73,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.generator = torch.Generator()
         seed = config.seed * self.team.size + self.team.rank
+        self.stock = Stock(config.out / "clips")
         self.wardrobe = Wardrobe(self.material.pictures, seed, config.wardrobe, self.material.cutouts)
         self.pico = PicoConfig()
         self.net = build_pico(self.pico)
@@ -128,14 +130,11 @@ class Run:
     def advance(self) -> dict[str, Any]:
         """One optimiser step; returns a row for the log."""
         began = time.monotonic()
-        stage, progress = stage_at(self.config.stages, self.step)
+        stage, done = stage_at(self.config.stages, self.step)
         rate = learning_rate(self.step, self.total, self.config.peak_lr, cooldown=self.config.cooldown)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.generator.manual_seed(
-            (self.config.seed * 10_000_019 + self.step) * self.team.size + self.team.rank
-        )
-        outcome = self._teach(stage, progress)
+        outcome = self._teach(stage, done)
         self.optimiser.zero_grad(set_to_none=True)
         outcome.losses.total.backward()  # type: ignore[no-untyped-call]
         self.team.agree(self.net)
@@ -146,9 +145,31 @@ class Run:
         self.step += 1
         return _row(self.step, stage.name, time.monotonic() - began, rate, outcome, float(norm))
 
-    def _teach(self, stage: Stage, progress: float) -> Outcome:
+    def _teach(self, stage: Stage, done: int) -> Outcome:
         resize(self.net, stage.size)
         self._choose(stage)
+        with torch.no_grad():
+            clips = self._clips(stage, done)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
+            if stage.part:
+                return LESSONS[stage.part](self.net, clips, self.generator)
+            lesson = draw_lesson(stage, done / stage.steps, self.generator)
+            return unroll(self.net, clips, lesson, self.generator)
+
+    def _clips(self, stage: Stage, done: int) -> Clips:
+        """Those of a step, after `done` others of its stage: made for it, or for another one before."""
+        if stage.repeats == 1:
+            return self._made(stage, self.step)
+        number = done % -(-stage.steps // stage.repeats)
+        step = self.step - done + number
+        name = f"{stage.name}-{self.team.rank}-{step}"
+        clips = self.stock.take(name, lambda: self._made(stage, step))
+        self._draw(self.step)
+        return varied(clips, self.generator)
+
+    def _made(self, stage: Stage, step: int) -> Clips:
+        """Clips as they are made at a step."""
+        self._draw(step)
         slow, fast = stage.pace
         scene = SceneConfig(
             size=stage.size,
@@ -158,14 +179,12 @@ class Run:
             pace=slow * (fast / slow) ** float(torch.rand((), generator=self.generator)),
             reels=stage.reels,
         )
-        with torch.no_grad():
-            self.wardrobe.at(self.step)
-            clips = make_clips(self.material, self.wardrobe, stage.clips, scene, self.generator)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            if stage.part:
-                return LESSONS[stage.part](self.net, clips, self.generator)
-            lesson = draw_lesson(stage, progress, self.generator)
-            return unroll(self.net, clips, lesson, self.generator)
+        self.wardrobe.at(step)
+        return make_clips(self.material, self.wardrobe, stage.clips, scene, self.generator)
+
+    def _draw(self, step: int) -> None:
+        """Begin to draw what belongs to a step."""
+        self.generator.manual_seed((self.config.seed * 10_000_019 + step) * self.team.size + self.team.rank)
 
     def _choose(self, stage: Stage) -> None:
         """Who learns, and whose norms measure what they see."""

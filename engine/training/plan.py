@@ -27,6 +27,7 @@ class Stage:
         part: what learns, all else as it is: the `redrawer`, from what the network offers for clicks, the
             `look` of correlation filters, the `regressor` of boxes, or the `outliner` of what is in them;
             if none, everything but these.
+        repeats: how often each batch of clips is used, with other colours and mirrored; kept on disk between.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Stage:
     pace: tuple[float, float] = (1.0, 1.0)
     reels: float = 0.35
     part: str = ""
+    repeats: int = 1
 
 
 STAGES: dict[str, Stage] = {
@@ -71,8 +73,12 @@ STAGES: dict[str, Stage] = {
     ),
     "clicks": Stage("clicks", 4000, 8, 1, 256, leave=0.0, reels=0.6, part="redrawer"),
     "look": Stage("look", 1500, 8, 4, 256, leave=0.15, speed=0.25, pace=(0.5, 4.0), part="look"),
-    "boxes": Stage("boxes", 4000, 8, 4, 256, leave=0.1, speed=0.25, pace=(0.5, 6.0), part="regressor"),
-    "outlines": Stage("outlines", 2000, 8, 3, 256, leave=0.1, speed=0.25, pace=(0.5, 6.0), part="outliner"),
+    "boxes": Stage(
+        "boxes", 4000, 8, 6, 256, leave=0.15, speed=0.25, pace=(0.4, 4.0), part="regressor", repeats=3
+    ),
+    "outlines": Stage(
+        "outlines", 2000, 8, 4, 256, leave=0.1, speed=0.25, pace=(0.4, 4.0), part="outliner", repeats=3
+    ),
 }
 
 
@@ -95,13 +101,13 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def stage_at(stages: tuple[Stage, ...], step: int) -> tuple[Stage, float]:
-    """The stage of a step and how far it is, 0..1."""
+def stage_at(stages: tuple[Stage, ...], step: int) -> tuple[Stage, int]:
+    """The stage of a step and how many steps of it came before."""
     for stage in stages:
         if step < stage.steps:
-            return stage, step / stage.steps
+            return stage, step
         step -= stage.steps
-    return stages[-1], 1.0
+    return stages[-1], stages[-1].steps
 
 
 def learning_rate(step: int, total: int, peak: float, warmup: int = 200, cooldown: float = 0.2) -> float:

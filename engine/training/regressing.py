@@ -1,13 +1,15 @@
-"""The lesson of where objects end: the box of what one picture shows, on others, from a box that is off.
+"""The lesson of where objects end: the box of what earlier pictures show, from a box that is off.
 
 Boxes are off as those of a correlation filter are: somewhere between the first size and today's, and not
-quite in the middle. The network and what filters see stay as they are.
+quite in the middle. The newest picture that is known was answered by the regressor itself, in half of the
+lessons. Some windows show the object no more, or lie elsewhere. The network and what filters see stay as
+they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +18,25 @@ from torch import Tensor
 
 from engine import correlation
 from engine.boxes import ends, overlap
-from engine.correlation import Around
+from engine.correlation import Around, CorrelationFilter
 from engine.pixels import normalised
-from engine.regressor import BoxRegressor, crop, placed, tell
+from engine.regressor import BoxRegressor, Found, Template, crop, placed, tell
 from engine.training.looking import begun, boxes_of, jittered, maps_of
-from engine.training.losses import Losses
+from engine.training.losses import Losses, mean
 from engine.training.scenes import Clips
-from engine.training.unroll import Outcome, promptable
+from engine.training.unroll import LEAST_AREA, Outcome, promptable
 
 SIZE_OFF = 0.12  # standard deviation of the logarithms of its sides
 OFF, FAR_OFF, MOSTLY = 0.15, 0.35, 0.75  # of its sides, at most; the first in most lessons
-BLURRED = 0.5  # share of first masks that are not quite the truth
+BLURRED = 0.5  # share of masks that are not quite the truth
+OWN = 0.5  # share of newest masks that the regressor drew itself
+ELSEWHERE, HIDDEN_ELSEWHERE = 0.35, 0.8  # share of things that are looked for in another place as well
+SEARCHED, PLACES = 0.7, 4  # share of these places that the filter finds; the first so many
+HIDDEN_OFF = 0.3  # of its sides, that a window lies beside where a hidden thing was
+# Of a thing in a window, from which on it is there; up to which it is not; of its first area, hidden.
+THERE, GONE, HIDDEN = 0.5, 0.03, 0.03
 MASK, EDGE, MOST = 2.0, 2.0, 2.0  # weights of cross-entropy and edges; how far an edge can be off, in sides
+JUDGED = 0.5  # weight of whether things are there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,20 +45,27 @@ class Asked:
 
     Attributes:
         clip, thing, frame: int64 [n], who and where they are.
-        truth: [n, 4], their boxes,
+        plain: bool [n], those that are plain to see, near the middle of their windows.
+        truth: [n, 4], the boxes of these,
         off: and those that were off, in the middle of
         around: the windows.
-        edges, logits: as `BoxRegressor.forward` has them.
+        covered: float32 [n, SIDE, SIDE], what is to be seen of them there.
+        there: float32 [n], 1 where they are, 0 where they are not,
+        judged: and 1 where that can be said.
+        found: as `BoxRegressor.forward` has it.
     """
 
     clip: Tensor
     thing: Tensor
     frame: Tensor
+    plain: Tensor
     truth: Tensor
     off: Tensor
     around: Around
-    edges: Tensor
-    logits: Tensor
+    covered: Tensor
+    there: Tensor
+    judged: Tensor
+    found: Found
 
 
 def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
@@ -57,21 +73,41 @@ def regress(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
 
     `first_iou` is of the boxes that were off, `tracked_iou` of what came of them.
     """
-    losses, before, after = [], [], []
+    losses, before, after, wrong = [], [], [], []
     for asked in asked_later(net, clips, g):
-        masks = F.avg_pool2d(clips.masks[asked.clip, asked.frame, asked.thing][:, None].float(), 2)
-        losses.append(_losses(asked, asked.around.cut(masks)[:, 0]))
-        before.append(overlap(asked.off, asked.truth))
-        after.append(overlap(placed(asked.edges.detach(), asked.around), asked.truth))
+        losses.append(_losses(asked))
+        plain, reached = asked.plain.float(), placed(asked.found.edges.detach(), asked.around)
+        before.append(mean(overlap(asked.off, asked.truth), plain))
+        after.append(mean(overlap(reached, asked.truth), plain))
+        judging = F.binary_cross_entropy_with_logits(asked.found.there, asked.there, reduction="none")
+        wrong.append(mean(judging, asked.judged))
     if not losses:
         return Outcome.of_nothing(0 * net.regressor.contrast)
-    total = torch.cat(losses).mean()
-    reached = (float(torch.cat(each).mean()) for each in (before, after))
-    return Outcome(Losses(total, 0 * total, 0 * total), *reached)
+    total, judged = torch.cat(losses).mean(), JUDGED * torch.stack(wrong).mean()
+    ious = (float(torch.stack(each).mean()) for each in (before, after))
+    return Outcome(Losses(total, 0 * total, judged), *ious)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pupils:
+    """k objects that were seen on the first pictures of clips.
+
+    Attributes:
+        clip, thing: int64 [k].
+        first: [k, 4], their first boxes.
+        filters: that began there.
+        area: [k], what they covered of the picture there.
+    """
+
+    clip: Tensor
+    thing: Tensor
+    first: Tensor
+    filters: Sequence[CorrelationFilter]
+    area: Tensor
 
 
 def asked_later(net: SAM2Base, clips: Clips, g: torch.Generator) -> Iterator[Asked]:
-    """Objects that were seen on the first pictures of clips, on each of the others that shows any."""
+    """Objects that were seen on the first pictures of clips, on each of the others."""
     part = net.regressor
     assert isinstance(part, BoxRegressor)
     with torch.no_grad():
@@ -84,23 +120,114 @@ def asked_later(net: SAM2Base, clips: Clips, g: torch.Generator) -> Iterator[Ask
     cover = _blurred(F.avg_pool2d(clips.masks[clip, 0, thing][:, None].float(), 4), g)
     with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
         filters = [begun(maps[b, :1], *at) for b, *at in zip(clip.tolist(), first, cover, strict=True)]
+    area = clips.masks[clip, 0, thing].float().mean(dim=(1, 2))
+    pupils = _Pupils(clip, thing, first, filters, area)
     there = Around.boxes(first)
-    template = part.template(normalised(crop(clips.images[clip, 0], there)), there.cut(cover))
+    known = part.template(normalised(crop(clips.images[clip, 0], there)), there.cut(cover))
+    last = first
     for t in range(1, clips.masks.shape[1]):
-        lanes = clear[clip, t, thing].nonzero()[:, 0]
+        lanes, off, plain = _windows(clips, pupils, maps, boxes, clear, t, last, g)
         if not len(lanes):
             continue
-        where, what = clip[lanes], thing[lanes]
-        truth = boxes[where, t, what]
-        off = _off(truth, first[lanes], g)
-        around = Around.boxes(off)
-        with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
-            maps_now = [maps[b, t : t + 1] for b in where.tolist()]
-            answers = correlation.answers([filters[k] for k in lanes.tolist()], around, maps_now)
-        now = template[lanes]
-        crops = normalised(crop(clips.images[where, t], around))
-        edges, logits = part(now.keys, now.cover, crops, tell(answers, around))
-        yield Asked(where, what, torch.full_like(where, t), truth, off, around, edges, logits)
+        asked = _asked(part, clips, pupils, maps, known[lanes], (lanes, off, plain), t, boxes)
+        yield asked
+        seen = lanes[plain]
+        known = _renewed(known, asked, seen, g)
+        last = last.clone()
+        last[seen] = boxes[clip[seen], t, thing[seen]]
+
+
+def _windows(
+    clips: Clips,
+    pupils: _Pupils,
+    maps: Tensor,
+    boxes: Tensor,
+    clear: Tensor,
+    t: int,
+    last: Tensor,
+    g: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Who is looked for on pictures `t`, in the middle of which boxes [n, 4], and who of them is plain there.
+
+    Args:
+        last: [k, 4], where they were seen last.
+    """
+    clip, thing, device = pupils.clip, pupils.thing, last.device
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=g).to(device)
+
+    plain = clear[clip, t, thing].nonzero()[:, 0]
+    off = _off(boxes[clip[plain], t, thing[plain]], pupils.first[plain], g)
+    seen = clips.masks[clip, t, thing].float().mean(dim=(1, 2))
+    hidden = (seen < HIDDEN * pupils.area).nonzero()[:, 0]
+    was = last[hidden]
+    beside = HIDDEN_OFF * (2 * rand(len(hidden), 2) - 1) * was[:, 2:]
+    gone = torch.cat((was[:, :2] + beside, was[:, 2:]), dim=1)
+    chance = torch.where(seen < HIDDEN * pupils.area, HIDDEN_ELSEWHERE, ELSEWHERE)
+    other = (rand(len(clip)) < chance).nonzero()[:, 0]
+    place = boxes[clip[other], t, 1 - thing[other]][:, :2]
+    size = last[other, 2:] * (0.3 * (rand(len(other), 1) - 0.5)).exp()
+    elsewhere = torch.cat((place, size), dim=1)
+    for k in (rand(len(other)) < SEARCHED).nonzero()[:, 0].tolist():
+        one, picture = pupils.filters[int(other[k])], maps[int(clip[other[k]]), t : t + 1]
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            found, _ = correlation.search(replace(one, box=last[other[k]]), picture, t, PLACES)
+        elsewhere[k] = found[int(len(found) * rand(1))]
+    lanes = torch.cat((plain, hidden, other))
+    middle = torch.zeros(len(lanes), dtype=torch.bool, device=device)
+    middle[: len(plain)] = True
+    return lanes, torch.cat((off, gone, elsewhere)), middle
+
+
+def _asked(
+    part: BoxRegressor,
+    clips: Clips,
+    pupils: _Pupils,
+    maps: Tensor,
+    known: Template,
+    windows: tuple[Tensor, Tensor, Tensor],
+    t: int,
+    boxes: Tensor,
+) -> Asked:
+    lanes, off, plain = windows
+    clip, thing = pupils.clip[lanes], pupils.thing[lanes]
+    around = Around.boxes(off)
+    masks = F.avg_pool2d(clips.masks[clip, t, thing][:, None].float(), 2)
+    covered = (around.cut(masks) * around.inside())[:, 0]
+    with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
+        maps_now = [maps[b, t : t + 1] for b in clip.tolist()]
+        answers = correlation.answers([pupils.filters[k] for k in lanes.tolist()], around, maps_now)
+    crops = normalised(crop(clips.images[clip, t], around))
+    found = Found(*part(known.keys, known.cover, crops, tell(answers, around)))
+    share = covered.mean(dim=(1, 2)) * around.sides.prod(dim=1) / masks.mean(dim=(1, 2, 3)).clamp(min=1e-6)
+    least = torch.minimum(pupils.area[lanes] / 2, torch.full_like(share, LEAST_AREA))
+    big = masks.mean(dim=(1, 2, 3)) > least
+    there = big & (share > THERE)
+    judged = there | ~big & (masks.mean(dim=(1, 2, 3)) < HIDDEN * pupils.area[lanes]) | (share < GONE)
+    return Asked(
+        clip,
+        thing,
+        torch.full_like(clip, t),
+        plain,
+        boxes[clip, t, thing],
+        off,
+        around,
+        covered,
+        there.float(),
+        judged.float(),
+        found,
+    )
+
+
+def _renewed(known: Template, asked: Asked, seen: Tensor, g: torch.Generator) -> Template:
+    """What is known, with the newest pictures of those that were `seen`."""
+    drawn, truth = (x[asked.plain][:, None] for x in (asked.found.logits.detach().sigmoid(), asked.covered))
+    own = (torch.rand(len(seen), 1, 1, 1, generator=g) < OWN).to(truth.device)
+    newest = known[seen].renewed(asked.found.keys[asked.plain], torch.where(own, drawn, _blurred(truth, g)))
+    keys, cover = known.keys.clone(), known.cover.clone()
+    keys[seen], cover[seen] = newest.keys, newest.cover
+    return Template(keys, cover, known.off)
 
 
 def _blurred(cover: Tensor, g: torch.Generator) -> Tensor:
@@ -123,15 +250,16 @@ def _off(truth: Tensor, first: Tensor, g: torch.Generator) -> Tensor:
     return torch.cat((truth[:, :2] - beside * size, size), dim=1)
 
 
-def _losses(asked: Asked, masks: Tensor) -> Tensor:
-    """[n]: cross-entropy and dice of masks [n, SIDE, SIDE], edges in sides of the box, and overlap."""
-    around, truth, logits = asked.around, asked.truth, asked.logits
-    entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2))
-    drawn = logits.sigmoid()
+def _losses(asked: Asked) -> Tensor:
+    """[n]: cross-entropy of masks and, of what is plain, dice, edges in sides of the box, and overlap."""
+    around, truth, masks, found = asked.around, asked.truth, asked.covered, asked.found
+    entropy = F.binary_cross_entropy_with_logits(found.logits, masks, reduction="none").mean(dim=(1, 2))
+    drawn = found.logits.sigmoid()
     shared, both = (drawn * masks).sum(dim=(1, 2)), (drawn + masks).sum(dim=(1, 2))
     dice = 1 - (2 * shared + 1) / (both + 1)
     corner = around.centres - around.sides / 2
     wanted = (torch.cat(ends(truth), dim=1) - corner.repeat(1, 2)) / around.sides.repeat(1, 2)
     sides = (truth[:, 2:] / around.sides).repeat(1, 2)
-    off = ((asked.edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
-    return MASK * entropy + dice + EDGE * off + 1 - overlap(placed(asked.edges, around), truth)
+    off = ((found.edges - wanted).abs() / sides).clamp(max=MOST).mean(dim=1)
+    ends_off = dice + EDGE * off + 1 - overlap(placed(found.edges, around), truth)
+    return MASK * entropy + torch.where(asked.plain, ends_off, 0)

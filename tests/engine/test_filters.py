@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from official import small_model, small_net
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
 
@@ -14,7 +15,7 @@ from engine.correlation import CorrelationFilter
 from engine.models import Model
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
-from engine.types import Frame, MaskSet, Point, Points, Prompt
+from engine.types import Box, Frame, MaskSet, Point, Points, Prompt
 
 
 def click(clip: SyntheticClip, object_id: int, frame: int | None = None) -> Points:
@@ -75,6 +76,57 @@ def test_what_leaves_and_comes_back_elsewhere_is_found(pico: Model, clip: Synthe
         if truth.sum() > 200:
             overlaps.append((truth & said).sum() / (truth | said).sum())
     assert np.mean(overlaps[-int(clip.fps) :]) > 0.5
+
+
+WALL = np.random.default_rng(5).integers(90, 130, (8, 8, 3), np.uint8).repeat(32, 0).repeat(32, 1)
+
+
+def thing(seed: int) -> NDArray[np.uint8]:
+    """A patchwork of 48 x 48 pixels of its own colours."""
+    chance = np.random.default_rng(seed)
+    low = chance.integers(0, 180, 3)
+    return chance.integers(low, low + 75, (6, 6, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+
+
+def placed(**things: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture of a wall with things by their seed, `_N`, and where their middles are."""
+    picture = WALL.copy()
+    for name, (x, y) in things.items():
+        picture[y - 24 : y + 24, x - 24 : x + 24] = thing(int(name[1:]))
+    return picture
+
+
+BOXED = Box(1, 36 / 256, 36 / 256, 84 / 256, 84 / 256)  # what is at 60, 60
+
+
+def followed(tracker: Tracker, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[float, ...] | None]:
+    """Boxes of what is boxed on the first picture."""
+    steps = [tracker.step(Frame(t, p), [] if t else [BOXED]) for t, p in enumerate(pictures)]
+    return [step.objects[0].box for step in steps]
+
+
+def test_what_comes_back_in_another_place_is_followed_there(pico: Model) -> None:
+    away = [placed(_2=(60, 60))] * 4 + [placed()] * 6 + [placed(_2=(180, 190))] * 8
+    seen = followed(Tracker(pico), away)
+    assert all(box is None for box in seen[6:10])
+    last = seen[-1]
+    assert last is not None
+    assert (last[0] * 256, last[1] * 256) == pytest.approx((180, 190), abs=6)
+
+
+def test_another_thing_is_not_what_was_lost(pico: Model) -> None:
+    """Nor one of the same pattern in other colours."""
+    for seed in (3, 4):
+        away = [placed(_2=(60, 60))] * 4 + [placed()] * 4 + [placed(**{f"_{seed}": (180, 190)})] * 8
+        assert all(box is None for box in followed(Tracker(pico), away)[-4:])
+
+
+def test_what_was_lost_to_another_thing_is_followed_where_it_is(pico: Model) -> None:
+    """Another thing comes to its place while it moves away too fast to be followed."""
+    both = [placed(_2=(60, 60))] * 4 + [placed(_3=(60, 60), _2=(180, 190))] * 16
+    last = followed(Tracker(pico), both)[-1]
+    assert last is not None
+    assert (last[0] * 256, last[1] * 256) == pytest.approx((180, 190), abs=6)
 
 
 def test_what_comes_before_an_object_is_not_taken_for_it(pico: Model, clip: SyntheticClip) -> None:

@@ -25,6 +25,7 @@ from engine.training.redrawing import redraw
 from engine.training.regressing import regress
 from engine.training.scenes import Clips, SceneConfig, make_clips
 from engine.training.sprites import Wardrobe
+from engine.training.stock import Stock, varied
 from engine.training.textures import PICTURE, Pictures, procedural_pictures
 from engine.training.unroll import Lesson, Outcome, promptable, unroll
 from engine.types import EngineError
@@ -34,7 +35,7 @@ TINY = (
     Stage("video", 2, clips=1, frames=3, size=64, correct=1.0, pointed=0.5),
     Stage("clicks", 2, clips=2, frames=1, size=64, part="redrawer"),
     Stage("look", 2, clips=2, frames=3, size=64, part="look"),
-    Stage("boxes", 2, clips=2, frames=3, size=64, part="regressor"),
+    Stage("boxes", 2, clips=2, frames=3, size=64, part="regressor", repeats=2),
     Stage("outlines", 2, clips=2, frames=3, size=64, part="outliner"),
 )
 
@@ -65,7 +66,7 @@ def test_stages_are_read_from_text_and_walked_in_order() -> None:
     stages = parse_stages("still:10,video:20")
     assert [s.name for s in stages] == ["still", "video"]
     assert stage_at(stages, 9)[0].name == "still"
-    assert stage_at(stages, 10) == (stages[1], 0.0)
+    assert stage_at(stages, 13) == (stages[1], 3)
 
 
 @pytest.mark.parametrize("text", ["nonsense:3", "still:0", "still:-4", "still:x"])
@@ -263,6 +264,36 @@ def test_parts_with_lessons_of_their_own_learn_alone(tmp_path: Path, pictures: P
     assert set(LESSONS) == {"redrawer", "look", "regressor", "outliner"}
 
 
+def test_clips_are_used_again_each_time_in_another_way(tmp_path: Path, pictures: Pictures) -> None:
+    made: list[Clips] = []
+
+    def make() -> Clips:
+        made.append(filmed(pictures, 4, 3))
+        return made[-1]
+
+    stock = Stock(tmp_path / "clips")
+    first, again = stock.take("boxes-0-5", make), stock.take("boxes-0-5", make)
+    assert len(made) == 1
+    torch.testing.assert_close(again.images, first.images, atol=1 / 255, rtol=0)
+    assert torch.equal(again.masks, first.masks)
+    assert torch.equal(again.shown, first.shown)
+    other, same = varied(again, generator()), varied(again, generator())
+    assert torch.equal(other.images, same.images), "the same for the same draw"
+    ways = {(k, mirrored, backwards) for k in range(4) for mirrored in (0, 1) for backwards in (0, 1)}
+    taken = {
+        (k, mirrored, backwards)
+        for k, mirrored, backwards in ways
+        if torch.equal(
+            other.masks[k],
+            first.masks[k].flip([-1] * mirrored).flip([0] * backwards),
+        )
+    }
+    assert {k for k, _, _ in taken} == {0, 1, 2, 3}
+    assert len({way[1:] for way in taken}) > 1
+    assert not torch.equal(other.images, first.images)
+    torch.testing.assert_close(other.masks.sum((1, 2, 3, 4)), first.masks.sum((1, 2, 3, 4)))
+
+
 def untaught() -> SAM2Base:
     torch.manual_seed(0)
     return build_pico(PicoConfig(image_size=64)).eval()
@@ -320,6 +351,7 @@ def test_boxes_that_are_off_are_put_right(pictures: Pictures) -> None:
     clips = filmed(pictures, 3, 3)
     then, now = taught(net.regressor, 120, lambda: regress(net, clips, generator()))
     assert float(now.losses.mask) < 0.6 * float(then.losses.mask)
+    assert float(now.losses.score) < 0.6 * float(then.losses.score), "and whether they are there is told"
     assert now.tracked_iou > now.first_iou + 0.05
     assert float(regress(net, emptied(clips), generator()).losses.total.detach()) == 0
 
