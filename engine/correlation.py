@@ -45,8 +45,8 @@ NUDGE, AGREE = 0.05, 0.6  # how far the box follows the mask's in a frame, while
 # Answers; 1 is that to what was learnt. Below the first the object is hidden or gone, from the second on it
 # is there, whatever the network says.
 FAINT, SURE = 0.2, 0.5
-# Frames in a row on which it was not found, after which the whole picture is searched; and on which it must surely
-# be found again before that ends.
+# Frames in a row on which it was not found, after which the whole picture is searched; and on which it must
+# surely be found again before that ends.
 LOST, AGAIN = 2, 3
 STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
 APART = 0.5  # of their sides, that places found by a search are apart, one way or the other
@@ -66,8 +66,8 @@ class CorrelationFilter:
         denominator: float32 [SIDE, SIDE / 2 + 1], of the filter in the Fourier domain.
         mean: float32 [C, 1, 1], of the channels when it began.
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
-        lost: frames in a row on which it was not found; from LOST on, that and how often it must be found again,
-        doubted: and on which it was doubtful that this is the object, found or not.
+        lost: frames in a row on which it was not found; from LOST on it counts as well how often it must be,
+        doubted: frames in a row on which it was doubtful that this is the object, found or not.
         template: what the object looked like when it began, by which its box is regressed.
     """
 
@@ -183,7 +183,9 @@ def search(one: CorrelationFilter, seen: Tensor, frame: int, count: int) -> tupl
     centres, peaks = greatest(around, answers([one], around, [seen] * len(boxes)))
     found = torch.cat((centres.clamp(0, 1), size.expand(len(centres), 2)), dim=1)
     best = _apart(found, peaks, count)
-    return _best([replace(one, box=found[k]) for k in best], [seen] * len(best))
+    boxes, peaks = _best([replace(one, box=found[k]) for k in best], [seen] * len(best))
+    best = _apart(boxes, peaks, count)  # two of them may have moved to one thing
+    return boxes[best], peaks[best]
 
 
 def _apart(boxes: Tensor, peaks: Tensor, count: int) -> list[int]:

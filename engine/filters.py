@@ -27,16 +27,14 @@ if TYPE_CHECKING:
 
 NEAR = 0.4  # overlap of their boxes with those that are regressed, from which on these are believed
 FOLLOW = 0.12  # of the way to them that a filter's box goes in a frame
-# How likely something is the object: below the first it is not; from the second on it is, whatever network and
-# colours say. What is found elsewhere needs the third, and so many times the odds of what is here.
+# How likely something is the object: below the first it is not, from the second on it is, whatever network
+# and colours say. What is found elsewhere needs the third, and so many times the odds of what is here.
 NOT, SURELY, FOUND, GAIN = 0.25, 0.95, 0.8, 10.0
-PLACES = 4  # of a picture that are looked at where the object is searched for
-PATIENCE = (
-    3  # on each so many frames in a row of which it is not sure, an object is looked for elsewhere as well
-)
-DOUBTFUL = 0.4
-# Likelihood below which an object looks other than on its first picture, and is compared with a newer one too,
-# taken on each so many frames: who compares with what he drew himself adds up what is wrong with it.
+# An answer that is less clear leaves doubts; on each so many frames of those in a row, the whole picture is
+# searched as well. So many places of it are looked at.
+DOUBTFUL, PATIENCE, PLACES = 0.4, 3, 4
+# Likelihood below which an object looks other than on its first picture, and is compared with a newer one as
+# well, taken on each so many frames: who compares with what he drew himself adds up what is wrong with it.
 ALIKE, NEWER = 0.98, 8
 
 

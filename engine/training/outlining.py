@@ -92,10 +92,10 @@ def _first(clips: Clips, g: torch.Generator) -> _Boxed:
 
 def _later(net: SAM2Base, clips: Clips, g: torch.Generator) -> Iterator[_Boxed]:
     for asked in asked_later(net, clips, g):
-        around = asked.around
         known = torch.rand(len(asked.clip), generator=g).to(asked.clip.device) >= LEFT_OUT
-        sketch = Sketch.of(asked.logits * known[:, None, None], around)
-        yield _Boxed(asked.clip, asked.thing, asked.frame, placed(asked.edges, around), sketch)
+        sketch = Sketch.of(asked.found.logits * known[:, None, None], asked.around)
+        boxes = placed(asked.found.edges, asked.around)
+        yield _Boxed(asked.clip, asked.thing, asked.frame, boxes, sketch)[asked.plain]
 
 
 def _some(boxed: _Boxed, g: torch.Generator) -> _Boxed:

@@ -111,7 +111,7 @@ def test_what_is_not_there_is_never_sure(instead: Tensor | None) -> None:
         assert clear < correlation.SURE
         assert clear or moved.box is one.box
         one = one.missed()
-    assert one.lost == 8
+    assert one.lost >= correlation.LOST
 
 
 def test_what_comes_back_elsewhere_is_found_within_a_few_frames() -> None:

@@ -81,18 +81,21 @@ def test_what_leaves_and_comes_back_elsewhere_is_found(pico: Model, clip: Synthe
 WALL = np.random.default_rng(5).integers(90, 130, (8, 8, 3), np.uint8).repeat(32, 0).repeat(32, 1)
 
 
-def thing(seed: int) -> NDArray[np.uint8]:
-    """A patchwork of 48 x 48 pixels of its own colours."""
-    chance = np.random.default_rng(seed)
-    low = chance.integers(0, 180, 3)
-    return chance.integers(low, low + 75, (6, 6, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+def thing(low: int, high: int) -> NDArray[np.uint8]:
+    """A patchwork of 48 x 48 pixels, red from `low` and blue from `high` on."""
+    chance = np.random.default_rng(2)
+    least = np.array((low, 60, high))
+    return chance.integers(least, least + 75, (6, 6, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 
 
-def placed(**things: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture of a wall with things by their seed, `_N`, and where their middles are."""
+RED, BLUE = thing(170, 10), thing(10, 170)
+
+
+def placed(*things: tuple[NDArray[np.uint8], int, int]) -> NDArray[np.uint8]:
+    """A picture of a wall with things and where their middles are."""
     picture = WALL.copy()
-    for name, (x, y) in things.items():
-        picture[y - 24 : y + 24, x - 24 : x + 24] = thing(int(name[1:]))
+    for each, x, y in things:
+        picture[y - 24 : y + 24, x - 24 : x + 24] = each
     return picture
 
 
@@ -106,7 +109,7 @@ def followed(tracker: Tracker, pictures: Sequence[NDArray[np.uint8]]) -> list[tu
 
 
 def test_what_comes_back_in_another_place_is_followed_there(pico: Model) -> None:
-    away = [placed(_2=(60, 60))] * 4 + [placed()] * 6 + [placed(_2=(180, 190))] * 8
+    away = [placed((RED, 60, 60))] * 4 + [placed()] * 6 + [placed((RED, 180, 190))] * 8
     seen = followed(Tracker(pico), away)
     assert all(box is None for box in seen[6:10])
     last = seen[-1]
@@ -114,16 +117,14 @@ def test_what_comes_back_in_another_place_is_followed_there(pico: Model) -> None
     assert (last[0] * 256, last[1] * 256) == pytest.approx((180, 190), abs=6)
 
 
-def test_another_thing_is_not_what_was_lost(pico: Model) -> None:
-    """Nor one of the same pattern in other colours."""
-    for seed in (3, 4):
-        away = [placed(_2=(60, 60))] * 4 + [placed()] * 4 + [placed(**{f"_{seed}": (180, 190)})] * 8
-        assert all(box is None for box in followed(Tracker(pico), away)[-4:])
+def test_the_same_pattern_in_other_colours_is_not_what_was_lost(pico: Model) -> None:
+    away = [placed((RED, 60, 60))] * 4 + [placed()] * 4 + [placed((BLUE, 180, 190))] * 8
+    assert all(box is None for box in followed(Tracker(pico), away)[-4:])
 
 
 def test_what_was_lost_to_another_thing_is_followed_where_it_is(pico: Model) -> None:
     """Another thing comes to its place while it moves away too fast to be followed."""
-    both = [placed(_2=(60, 60))] * 4 + [placed(_3=(60, 60), _2=(180, 190))] * 16
+    both = [placed((RED, 60, 60))] * 4 + [placed((BLUE, 60, 60), (RED, 180, 190))] * 12
     last = followed(Tracker(pico), both)[-1]
     assert last is not None
     assert (last[0] * 256, last[1] * 256) == pytest.approx((180, 190), abs=6)
