@@ -30,6 +30,7 @@ FOLLOW = 0.12  # of the way to them that a filter's box goes in a frame
 # How likely something is the object: below the first it is not, from the second on it is, whatever network
 # and colours say. What is found elsewhere needs the third, and so many times the odds of what is here.
 NOT, SURELY, FOUND, GAIN = 0.25, 0.95, 0.8, 10.0
+UNAIDED = 0.5  # the same of what only the network has found
 # An answer that is less clear leaves doubts; on each so many frames of those in a row, the whole picture is
 # searched as well. So many places of it are looked at.
 DOUBTFUL, PATIENCE, PLACES = 0.4, 3, 4
@@ -116,11 +117,12 @@ def _odds(chance: float) -> float:
     return chance / max(1 - chance, 1e-6)
 
 
-def disown(lanes: Sequence[Lane]) -> None:
-    """Empty the masks that have other colours than their object, as of what has come before it.
+def disown(stages: Stages, lanes: Sequence[Lane]) -> None:
+    """Empty the masks that are not of their objects: of other colours, or of what does not look like them.
 
-    Neither filter nor network tells that: the one clings to the edges around an object, the other has been
-    asked where the object was, and finds something.
+    Neither filter nor network tells what comes before an object from it: the one clings to the edges around
+    it, the other has been asked where the object was, and finds something. Nor does the network when it looks
+    for the object by itself, where no filter has found it.
     """
     unclear = [lane for lane in lanes if lane.filter is not None and lane.clear < correlation.DOUBTLESS]
     unclear = [lane for lane in unclear if lane.likely < SURELY]
@@ -128,10 +130,23 @@ def disown(lanes: Sequence[Lane]) -> None:
     if not doubted:
         return
     masks = torch.cat([_mask(lane.answer.filled) for lane in doubted])
-    same = correlation.alike(*_pictured(doubted), masks)
-    for lane, coefficient in zip(doubted, same.tolist(), strict=True):
-        if coefficient < correlation.OTHER:
+    same = correlation.alike(*_pictured(doubted), masks).tolist()
+    unaided = [lane for lane in doubted if not lane.clear]
+    likely = dict(zip(map(id, unaided), _likely(stages, unaided), strict=True))
+    for lane, coefficient in zip(doubted, same, strict=True):
+        if coefficient < correlation.OTHER or likely.get(id(lane), 1.0) < UNAIDED:
             lane.decoded, lane.clear = lane.answer.absent(), 0.0
+
+
+def _likely(stages: Stages, lanes: Sequence[Lane]) -> list[float]:
+    """How likely what the network has found by itself is the object."""
+    if not lanes:
+        return []
+    found, _ = _pictured(lanes)
+    boxes = Decoded.batch([lane.answer for lane in lanes]).outlines()
+    there = [replace(one, box=box) for one, box in zip(found, boxes, strict=True)]
+    likely: list[float] = stages.bounds.regress([lane.features for lane in lanes], there).there.tolist()
+    return likely
 
 
 def learn(

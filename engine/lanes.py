@@ -211,7 +211,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
             redrawn = stages.drawing.outlined(decoded, features, _asked(batch), _sketched(batch))
         for index, lane in enumerate(batch):
             lane.decoded = redrawn.lane(index)
-    filters.disown(lanes)
+    filters.disown(stages, lanes)
 
 
 def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
