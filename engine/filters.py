@@ -51,8 +51,8 @@ def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
         lane.filter, lane.clear = there, clear
         lane.asked = there.box if clear else None
     _fit(stages, [lane for lane in with_filter if lane.clear])
-    for lane in with_filter:
-        _seek(stages, lane)
+    for lane, clear in zip(with_filter, answers, strict=True):
+        _seek(stages, lane, doubtful=clear < DOUBTFUL or not lane.clear)
 
 
 def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -93,12 +93,15 @@ def _ends(stages: Stages, lanes: Sequence[Lane], found: Sequence[CorrelationFilt
     return Ends.batch([ends, again])[chosen.to(ends.boxes.device)]
 
 
-def _seek(stages: Stages, lane: Lane) -> None:
-    """Look for an object in the whole picture that is lost, or on every third frame that it is doubtful."""
+def _seek(stages: Stages, lane: Lane, doubtful: bool) -> None:
+    """Look for an object in the whole picture that is lost, or on every third frame that it is doubtful.
+
+    That it looks like it is no reason not to: who has left an object learns what he went to.
+    """
     one, look = lane.filter, lane.features.look
     assert one is not None
     assert look is not None
-    doubted = 0 if lane.clear >= DOUBTFUL else one.doubted + 1
+    doubted = one.doubted + 1 if doubtful else 0
     lane.filter = one = replace(one, doubted=doubted)
     if one.lost < correlation.LOST and (not doubted or doubted % PATIENCE):
         return
