@@ -21,7 +21,9 @@ Redraw = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], Redrawn]  # `redra
 def likeliest(
     redraw: Redraw, pictures: Sequence[Tensor], masks: Tensor, points: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The best of M masks for each of B objects, and that one redrawn.
+    """The best of M masks for each of B objects, and that one redrawn twice.
+
+    The second time begins with what is better already, and with colours of that.
 
     Args:
         pictures: [1, 3, H, W] for each object, channels of zero mean and unit variance.
@@ -39,5 +41,12 @@ def likeliest(
     there = (masks > 0).flatten(2).any(dim=2)
     best = redrawn.quality.view(batch, several).masked_fill(~there, -torch.inf).argmax(dim=1)
     lanes = torch.arange(batch, device=best.device)
-    drawn = redrawn.masks(size).view(masks.shape)[lanes, best]
-    return best, torch.where(there[lanes, best, None, None], drawn, masks[lanes, best])[:, None]
+    offered = masks[lanes, best][:, None]
+    once = _held(redrawn.masks(size).view(masks.shape)[lanes, best][:, None], offered)
+    twice = redraw(pictures, once, points, labels).masks(size)
+    return best, torch.where(there[lanes, best, None, None, None], twice, offered)
+
+
+def _held(masks: Tensor, before: Tensor) -> Tensor:
+    """Masks [B, 1, h, w], or what there was before of those that hold nothing."""
+    return torch.where((masks > 0).flatten(1).any(dim=1)[:, None, None, None], masks, before)

@@ -1,7 +1,7 @@
 """Small things from near by: a part of the picture as large for the network as the whole.
 
 What is a twelfth of a picture wide has five cells of the decoder's grid, and no outline. In a view three
-times as wide as itself it has twenty. The picture that the network sees is sharp enough (docs/pico.md).
+times as wide as itself it has twenty. The picture that the network sees is sharp enough (docs/pico-tried.md).
 
 Knows pictures, boxes and masks; knows no network and no object.
 """

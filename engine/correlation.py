@@ -2,7 +2,7 @@
 
 A network as small as `pico` reads a box well and loses a thing to whatever touches it; a correlation filter
 keeps hold of a thing's rigid look and knows no outline. So the filter says where to look, as a box prompt,
-and the network says what is the object there (docs/pico.md has what each reaches alone).
+and the network says what is the object there (docs/pico-tried.md has what each reaches alone).
 
 The filter is MOSSE (Bolme et al., CVPR 2010) over many channels as in DSST (Danelljan et al., BMVC 2014):
 what `engine.look` sees of a window around the object, learnt in closed form in the Fourier domain,

@@ -2,7 +2,7 @@
 
 Everything but the trunk is stock SAM 2.1 with small numbers. The trunk is a plain residual network: dense
 3x3 convolutions run near a CPU's peak where depthwise ones and attention do not, and learn fast from
-little data (docs/pico.md has the measurements). What SAM 2 does not have goes with it: redrawers for what
+little data (docs/pico-tried.md has the numbers). What SAM 2 does not have goes with it: redrawers for what
 is clicked and for what is in a box, what correlation filters see, and a regressor of boxes. Knows no
 weights file, no tracker and no training.
 """

@@ -1,6 +1,6 @@
 """Pico's parts compiled for a CPU by OpenVINO, to be run as `engine.parts`.
 
-The same functions to rounding in a half to a third of the time that torch takes for them (docs/pico.md).
+The same functions to rounding in a half to a third of the time that torch takes (docs/pico-tried.md).
 The network itself stays as it is: what is asked for seldom runs in its own modules.
 """
 

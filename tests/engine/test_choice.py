@@ -1,4 +1,4 @@
-"""Of several masks for a click the best is taken, and redrawn."""
+"""Of several masks for a click the best is taken, and redrawn twice."""
 
 from __future__ import annotations
 
@@ -85,6 +85,24 @@ def test_a_ragged_mask_becomes_the_thing_that_was_clicked(redraw: Redraw) -> Non
     before, after = ragged()[0, 0] > 0, redrawn.masks(GRID)[0, 0] > 0
     assert overlap(before, truth) < 0.85
     assert overlap(after, truth) > 0.93
+
+
+@torch.inference_mode()
+def test_the_second_time_begins_with_what_was_redrawn_once(redraw: Redraw) -> None:
+    """Or with what there was, where nothing came of that."""
+    once = redraw([scene()], ragged(), CLICK, HERE).masks(GRID)
+    twice = redraw([scene()], once, CLICK, HERE).masks(GRID)
+    assert not torch.equal(once, twice)
+    torch.testing.assert_close(likeliest(redraw, [scene()], ragged(), CLICK, HERE)[1], twice)
+
+    def nothing(pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
+        begun.append(logits)
+        drawn = redraw(pictures, logits, points, labels)
+        return replace(drawn, logits=torch.full_like(drawn.logits, -9.0))
+
+    begun: list[Tensor] = []
+    likeliest(nothing, [scene()], ragged(), CLICK, HERE)
+    assert torch.equal(begun[0], begun[1])
 
 
 @torch.inference_mode()
