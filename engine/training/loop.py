@@ -73,7 +73,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.generator = torch.Generator()
         seed = config.seed * self.team.size + self.team.rank
-        self.stock = Stock(config.out / "clips")
+        self.stock = Stock(config.out / "clips" / str(self.team.rank))
         self.wardrobe = Wardrobe(self.material.pictures, seed, config.wardrobe, self.material.cutouts)
         self.pico = PicoConfig()
         self.net = build_pico(self.pico)
@@ -119,6 +119,8 @@ class Run:
         """Run to the end of the stages, or until `time.monotonic()` reaches `until`; saves on the way."""
         self.config.out.mkdir(parents=True, exist_ok=True)
         last, saved = self.config.out / "last.pt", time.monotonic()
+        if self.step == 0:
+            self.stock.clear()
         with _Log(self.config.out / "log.csv" if self.team.leads else Path(os.devnull)) as log:
             while self.step < self.total and self.team.all(until is None or time.monotonic() < until):
                 log.write(self.advance())
@@ -162,8 +164,7 @@ class Run:
             return self._made(stage, self.step)
         number = done % -(-stage.steps // stage.repeats)
         step = self.step - done + number
-        name = f"{stage.name}-{self.team.rank}-{step}"
-        clips = self.stock.take(name, lambda: self._made(stage, step))
+        clips = self.stock.take(f"{stage.name}-{step}", lambda: self._made(stage, step))
         self._draw(self.step)
         return varied(clips, self.generator)
 

@@ -6,6 +6,7 @@ Knows clips; knows no network and no lesson.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ class Stock:
     """Batches by name below `folder`, some 8 MB for eight clips of six frames of 256 x 256 pixels."""
 
     folder: Path
+
+    def clear(self) -> None:
+        """Forget the batches of a run before, which may have been of other material."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def take(self, name: str, make: Callable[[], Clips]) -> Clips:
         """The batch of that name, made where it is not there."""

@@ -294,6 +294,19 @@ def test_clips_are_used_again_each_time_in_another_way(tmp_path: Path, pictures:
     torch.testing.assert_close(other.masks.sum((1, 2, 3, 4)), first.masks.sum((1, 2, 3, 4)))
 
 
+def test_a_new_run_makes_its_own_clips_where_another_has_been(tmp_path: Path, pictures: Pictures) -> None:
+    def trained(folder: Path, seed: int) -> dict[str, Tensor]:
+        boxes = next(stage for stage in TINY if stage.repeats > 1)
+        config = RunConfig(folder, (boxes,), seed=seed, wardrobe=4)
+        begun = Run(config, Material(pictures), torch.device("cpu"))
+        begun.train()
+        return begun.net.state_dict()
+
+    trained(tmp_path / "used", 7)
+    fresh, used = trained(tmp_path / "fresh", 8), trained(tmp_path / "used", 8)
+    assert all(torch.equal(value, used[name]) for name, value in fresh.items())
+
+
 def untaught() -> SAM2Base:
     torch.manual_seed(0)
     return build_pico(PicoConfig(image_size=64)).eval()
