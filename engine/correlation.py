@@ -68,7 +68,7 @@ class CorrelationFilter:
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
         lost: frames in a row on which it was not found; from LOST on it counts as well how often it must be,
         doubted: frames in a row on which it was doubtful that this is the object, found or not.
-        template: what the object looked like when it began, by which its box is regressed.
+        template: what the object looked like when it began and newest, by which its box is regressed.
     """
 
     box: Tensor

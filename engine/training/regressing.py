@@ -160,11 +160,12 @@ def _windows(
     plain = clear[clip, t, thing].nonzero()[:, 0]
     off = _off(boxes[clip[plain], t, thing[plain]], pupils.first[plain], g)
     seen = clips.masks[clip, t, thing].float().mean(dim=(1, 2))
-    hidden = (seen < HIDDEN * pupils.area).nonzero()[:, 0]
+    is_hidden = seen < HIDDEN * pupils.area
+    hidden = is_hidden.nonzero()[:, 0]
     was = last[hidden]
     beside = HIDDEN_OFF * (2 * rand(len(hidden), 2) - 1) * was[:, 2:]
     gone = torch.cat((was[:, :2] + beside, was[:, 2:]), dim=1)
-    chance = torch.where(seen < HIDDEN * pupils.area, HIDDEN_ELSEWHERE, ELSEWHERE)
+    chance = torch.where(is_hidden, HIDDEN_ELSEWHERE, ELSEWHERE)
     other = (rand(len(clip)) < chance).nonzero()[:, 0]
     place = boxes[clip[other], t, 1 - thing[other]][:, :2]
     size = last[other, 2:] * (0.3 * (rand(len(other), 1) - 0.5)).exp()
@@ -200,11 +201,11 @@ def _asked(
         answers = correlation.answers([pupils.filters[k] for k in lanes.tolist()], around, maps_now)
     crops = normalised(crop(clips.images[clip, t], around))
     found = Found(*part(known.keys, known.cover, crops, tell(answers, around)))
-    share = covered.mean(dim=(1, 2)) * around.sides.prod(dim=1) / masks.mean(dim=(1, 2, 3)).clamp(min=1e-6)
-    least = torch.minimum(pupils.area[lanes] / 2, torch.full_like(share, LEAST_AREA))
-    big = masks.mean(dim=(1, 2, 3)) > least
+    seen, area = masks.mean(dim=(1, 2, 3)), pupils.area[lanes]
+    share = covered.mean(dim=(1, 2)) * around.sides.prod(dim=1) / seen.clamp(min=1e-6)
+    big = seen > (area / 2).clamp(max=LEAST_AREA)
     there = big & (share > THERE)
-    judged = there | ~big & (masks.mean(dim=(1, 2, 3)) < HIDDEN * pupils.area[lanes]) | (share < GONE)
+    judged = there | ~big & (seen < HIDDEN * area) | (share < GONE)
     return Asked(
         clip,
         thing,

@@ -117,7 +117,7 @@ def test_what_is_not_there_is_never_sure(instead: Tensor | None) -> None:
 def test_what_comes_back_elsewhere_is_found_within_a_few_frames() -> None:
     one = started(60, 60).missed().missed()
     assert correlation.locate([one], [picture(190, 200)])[1] == [0], "that is for the search"
-    clear, places = 0.0, []
+    places = []
     for frame in range(correlation.PHASES):
         boxes, peaks = correlation.search(one, picture(190, 200), frame, 1)
         places.append((float(peaks[0]), (boxes[0, :2] * SIZE).tolist()))
