@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from engine import correlation
-from engine.correlation import Around, CorrelationFilter
+from engine.around import Around
+from engine.correlation import CorrelationFilter
 from engine.features import Features
 from engine.pixels import normalised
 from engine.precision import in_precision

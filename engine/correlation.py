@@ -24,17 +24,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.around import LEAST_BOX, SIDE, Around
 from engine.boxes import overlap
 from engine.colours import blend, evenly_lit, likeness
 from engine.look import COLOURS
-from engine.windows import cut, inside, lattice
 
 if TYPE_CHECKING:
     from engine.regressor import Template
 
-SIDE = 32  # samples of a window each way
-CONTEXT = 2.0  # mean sides of the box that a window is wider than it
-SPREAD = 0.1  # of the wanted answer, in sides of the box
 RIDGE = 0.02  # of the mean power
 RATE = 0.01  # of learning, per frame
 # What lies outside the mask and its margin, in samples, counts this much in learning: with all of it a filter
@@ -48,12 +45,9 @@ FAINT, SURE = 0.2, 0.5
 # Frames in a row on which it was not found, after which the whole picture is searched; and on which it must
 # surely be found again before that ends.
 LOST, AGAIN = 2, 3
-STEP, PHASES = 0.2, 4  # of that search, at least, in pictures; it is shifted from frame to frame
-APART = 0.5  # of their sides, that places found by a search are apart, one way or the other
 # Levels of each channel that an object's colours are counted in; the coefficient of Bhattacharyya with those
 # learnt below which something is another thing, unless the filter's answer is above the second.
 LEVELS, OTHER, DOUBTLESS = 4, 0.7, 0.6
-LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,55 +143,16 @@ def locate(
 
     Returns:
         the filters, moved where they found their objects, and how clear each answer was; 0 where it was
-        too faint, and of those that are LOST, which `search` is for.
+        too faint, and of those that are LOST, which `engine.search` is for.
     """
     near = [k for k, f in enumerate(filters) if f.lost < LOST]
     moved, clear = list(filters), [0.0] * len(filters)
     if near:
-        boxes, peaks = _best([filters[k] for k in near], [seen[k] for k in near])
+        boxes, peaks = best_near([filters[k] for k in near], [seen[k] for k in near])
         for k, box, peak in zip(near, boxes, peaks.tolist(), strict=True):
             if peak >= FAINT:
                 moved[k], clear[k] = replace(filters[k], box=box), peak
     return moved, clear
-
-
-def search(one: CorrelationFilter, seen: Tensor, frame: int, count: int) -> tuple[Tensor, Tensor]:
-    """The best places for an object in the whole picture, near the size last known.
-
-    Args:
-        seen: [1, C + COLOURS, H, W] of `engine.look`.
-        frame: number of the picture; in the next one other places are tried.
-        count: of places, at most; no two of them are the same thing.
-
-    Returns:
-        boxes [k, 4] and how clear the answers were, [k], the clearest first.
-    """
-    size = one.box[2:]
-    step = [max(STEP, float(s) / 2) for s in _window_sides(one.box[None])[0]]
-    shift = (frame % PHASES) / PHASES
-    columns, rows = (torch.arange(shift * s, 1, s, device=size.device) for s in step)
-    places = torch.cartesian_prod(columns, rows)
-    boxes = torch.cat((places, size.expand(len(places), 2)), dim=1)
-    boxes = torch.cat((one.box[None], boxes))
-    around = Around.boxes(boxes)
-    centres, peaks = greatest(around, answers([one], around, [seen] * len(boxes)))
-    found = torch.cat((centres.clamp(0, 1), size.expand(len(centres), 2)), dim=1)
-    best = _apart(found, peaks, count)
-    boxes, peaks = _best([replace(one, box=found[k]) for k in best], [seen] * len(best))
-    best = _apart(boxes, peaks, count)  # two of them may have moved to one thing
-    return boxes[best], peaks[best]
-
-
-def _apart(boxes: Tensor, peaks: Tensor, count: int) -> list[int]:
-    """Numbers of the `count` boxes [n, 4] of the greatest peaks [n] whose middles lie in none before."""
-    chosen: list[int] = []
-    for k in peaks.argsort(descending=True).tolist():
-        away = (boxes[chosen, :2] - boxes[k, :2]).abs() / boxes[k, 2:]
-        if bool((away.amax(dim=1) > APART).all()):
-            chosen.append(k)
-        if len(chosen) == count:
-            break
-    return chosen
 
 
 def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: Tensor) -> Tensor:
@@ -214,7 +169,7 @@ def alike(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor], masks: T
     return likeness(torch.stack([f.colours for f in filters]), found)
 
 
-def _best(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def best_near(filters: Sequence[CorrelationFilter], seen: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Boxes [n, 4] where the answers are greatest, near the old ones and at several sizes, and peaks [n]."""
     start = _boxes(filters)
     tried = start.repeat(len(SCALES), 1, 1)
@@ -240,54 +195,6 @@ def _colours(seen: Tensor, masks: Tensor) -> Tensor:
 
 def _boxes(filters: Sequence[CorrelationFilter]) -> Tensor:
     return torch.stack([f.box for f in filters])
-
-
-def _window_sides(boxes: Tensor) -> Tensor:
-    """[n, 2] for boxes [n, 4]."""
-    size = boxes[:, 2:]
-    return size + CONTEXT * size.prod(dim=1, keepdim=True).sqrt()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Around:
-    """Windows around n boxes.
-
-    Attributes:
-        centres, sizes: [n, 2] of the boxes,
-        sides: [n, 2] of the windows, in pictures.
-        x, y: [n, SIDE], where the samples lie.
-    """
-
-    centres: Tensor
-    sizes: Tensor
-    sides: Tensor
-    x: Tensor
-    y: Tensor
-
-    @staticmethod
-    def boxes(boxes: Tensor) -> Around:
-        sides = _window_sides(boxes)
-        return Around(boxes[:, :2], boxes[:, 2:], sides, *lattice(boxes, sides, SIDE))
-
-    def cut(self, maps: Sequence[Tensor] | Tensor) -> Tensor:
-        """What maps [1, C, h, w], one for each, or [n, C, h, w] show there: [n, C, SIDE, SIDE]."""
-        return cut(maps, self.x, self.y)
-
-    def look(self, seen: Sequence[Tensor]) -> Tensor:
-        """What is to be looked for there, of what is seen."""
-        return self.cut(seen)[:, :-COLOURS]
-
-    def wanted(self, offsets: Tensor) -> Tensor:
-        """The answer to a thing `offsets` [n, xy] samples off the middle; [n, SIDE, SIDE], middle first."""
-        sigma = (SPREAD * SIDE * self.sizes / self.sides).clamp(min=0.6)  # [n, xy] in samples
-        places = torch.fft.fftfreq(SIDE, 1 / SIDE, device=sigma.device)
-        away = (places - offsets[..., None] + SIDE / 2) % SIDE - SIDE / 2
-        x, y = torch.exp(-0.5 * (away / sigma[..., None]).square()).unbind(dim=1)
-        return y[:, :, None] * x[:, None]
-
-    def inside(self) -> Tensor:
-        """[n, 1, SIDE, SIDE], 1 where a window is in the picture: what is beyond its edge says nothing."""
-        return inside(self.x, self.y)[:, None].float()
 
 
 def _spectrum(filters: Sequence[CorrelationFilter], windows: Tensor, weight: Tensor) -> Tensor:

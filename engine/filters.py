@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from engine import correlation
+from engine import correlation, search
 from engine.boxes import by_edges, overlap
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded
@@ -105,7 +105,7 @@ def _seek(stages: Stages, lane: Lane, doubtful: bool) -> None:
     lane.filter = one = replace(one, doubted=doubted)
     if one.lost < correlation.LOST and (not doubted or doubted % PATIENCE):
         return
-    boxes, peaks = correlation.search(one, look, lane.frame, PLACES)
+    boxes, peaks = search.everywhere(one, look, lane.frame, PLACES)
     places = [replace(one, box=box) for box in boxes]
     ends = stages.bounds.regress([lane.features] * len(places), places)
     best = int(ends.there.argmax())

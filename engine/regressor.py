@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.around import LEAST_BOX, SIDE, Around
 from engine.boxes import seen_in
-from engine.correlation import LEAST_BOX, SIDE, Around
 from engine.pixels import halved
 from engine.windows import cut, inside, lattice, samples
 

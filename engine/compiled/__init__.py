@@ -16,9 +16,9 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from engine import machine, redrawer, snap
+from engine.around import SIDE
 from engine.compiled.graph import Graph
 from engine.compiled.modules import Decoder, Encoder, Reader, Writer, readable
-from engine.correlation import SIDE
 from engine.features import Clicks, of_lanes
 from engine.parts import Masks, Read, no_clicks, pointer_places
 from engine.pico import ResidualTrunk

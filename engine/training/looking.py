@@ -15,7 +15,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from engine import correlation
-from engine.correlation import SIDE, Around, CorrelationFilter
+from engine.around import LEAST_BOX, SIDE, Around
+from engine.correlation import CorrelationFilter
 from engine.look import Look, seen
 from engine.pixels import halved, normalised
 from engine.training import prompts
@@ -97,12 +98,12 @@ def boxes_of(masks: Tensor) -> Tensor:
     """[B, T, O, 4] centre and size in 0..1 of masks bool [B, T, O, S, S]."""
     corners = prompts.corners(masks.flatten(0, 2)).view(*masks.shape[:3], 4) / masks.shape[-1]
     low, high = corners[..., :2], corners[..., 2:]
-    return torch.cat(((low + high) / 2, (high - low).clamp(min=correlation.LEAST_BOX)), dim=-1)
+    return torch.cat(((low + high) / 2, (high - low).clamp(min=LEAST_BOX)), dim=-1)
 
 
 def jittered(boxes: Tensor, g: torch.Generator) -> Tensor:
     off = OFF * (2 * torch.rand(boxes.shape, generator=g) - 1).to(boxes.device)
-    size = (boxes[:, 2:] * off[:, 2:].exp()).clamp(min=correlation.LEAST_BOX)
+    size = (boxes[:, 2:] * off[:, 2:].exp()).clamp(min=LEAST_BOX)
     return torch.cat((boxes[:, :2] + off[:, :2] * boxes[:, 2:], size), dim=1)
 
 

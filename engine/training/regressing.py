@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
-from engine import correlation
+from engine import correlation, search
+from engine.around import LEAST_BOX, Around
 from engine.boxes import ends, overlap
-from engine.correlation import Around, CorrelationFilter
+from engine.correlation import CorrelationFilter
 from engine.pixels import normalised
 from engine.regressor import BoxRegressor, Found, Template, crop, placed, tell
 from engine.training.looking import begun, boxes_of, jittered, maps_of
@@ -173,7 +174,7 @@ def _windows(
     for k in (rand(len(other)) < SEARCHED).nonzero()[:, 0].tolist():
         one, picture = pupils.filters[int(other[k])], maps[int(clip[other[k]]), t : t + 1]
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            found, _ = correlation.search(replace(one, box=last[other[k]]), picture, t, PLACES)
+            found, _ = search.everywhere(replace(one, box=last[other[k]]), picture, t, PLACES)
         elsewhere[k] = found[int(len(found) * rand(1))]
     lanes = torch.cat((plain, hidden, other))
     middle = torch.zeros(len(lanes), dtype=torch.bool, device=device)
@@ -246,7 +247,7 @@ def _off(truth: Tensor, first: Tensor, g: torch.Generator) -> Tensor:
 
     grown = torch.lerp(first[:, 2:].log(), truth[:, 2:].log(), rand(1).sqrt())
     noise = torch.randn(len(truth), 2, generator=g).to(truth.device)
-    size = (grown + SIZE_OFF * noise).exp().clamp(min=correlation.LEAST_BOX)
+    size = (grown + SIZE_OFF * noise).exp().clamp(min=LEAST_BOX)
     beside = (2 * rand(2) - 1) * torch.where(rand(1) < MOSTLY, OFF, FAR_OFF)
     return torch.cat((truth[:, :2] - beside * size, size), dim=1)
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine import correlation
+from engine import correlation, search
 from engine.colours import LOW
 from engine.correlation import CorrelationFilter
 from engine.look import COLOURS, Look, seen
@@ -118,8 +118,8 @@ def test_what_comes_back_elsewhere_is_found_within_a_few_frames() -> None:
     one = started(60, 60).missed().missed()
     assert correlation.locate([one], [picture(190, 200)])[1] == [0], "that is for the search"
     places = []
-    for frame in range(correlation.PHASES):
-        boxes, peaks = correlation.search(one, picture(190, 200), frame, 1)
+    for frame in range(search.PHASES):
+        boxes, peaks = search.everywhere(one, picture(190, 200), frame, 1)
         places.append((float(peaks[0]), (boxes[0, :2] * SIZE).tolist()))
     clear, place = max(places)
     assert clear > correlation.SURE
@@ -130,7 +130,7 @@ def test_a_search_finds_several_places_but_each_thing_once() -> None:
     one, image = started(60, 60), WALL.clone()
     for x, y in ((190, 200), (60, 190)):
         image[:, y - 24 : y + 24, x - 24 : x + 24] = F.interpolate(THING[None], size=(48, 48))[0]
-    boxes, peaks = correlation.search(one, looked(image), 0, 4)
+    boxes, peaks = search.everywhere(one, looked(image), 0, 4)
     assert len(boxes) == len(peaks) <= 4
     middles = boxes[:, :2] * SIZE
     for x, y in ((190, 200), (60, 190)):

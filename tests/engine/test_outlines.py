@@ -9,7 +9,7 @@ import torch
 from test_snap import GRID, disc, overlap, ragged, scene
 from torch import Tensor
 
-from engine.correlation import SIDE, Around
+from engine.around import SIDE, Around
 from engine.features import Decoded
 from engine.models import Model
 from engine.redrawer import boxed, fuller

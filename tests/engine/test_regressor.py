@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.around import SIDE, Around
 from engine.boxes import by_edges, overlap
-from engine.correlation import SIDE, Around
 from engine.models import Model
 from engine.regressor import EMBEDDED, KEYS, Template, placed, tell
 from engine.synthetic import SyntheticClip
