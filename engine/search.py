@@ -13,7 +13,8 @@ from torch import Tensor
 from engine.around import Around, window_sides
 from engine.correlation import CorrelationFilter, answers, best_near, greatest
 
-STEP, PHASES = 0.2, 4  # of places that are tried, at least, in pictures; they are shifted from frame to frame
+# Between places that are tried, at least and at most, in pictures; they are shifted from frame to frame.
+STEP, MOST_STEP, PHASES = 0.2, 1.0, 4
 APART = 0.5  # of their sides, that places that are found are apart, one way or the other
 
 
@@ -29,7 +30,7 @@ def everywhere(one: CorrelationFilter, seen: Tensor, frame: int, count: int) -> 
         boxes [k, 4] and how clear the answers were, [k], the clearest first.
     """
     size = one.box[2:]
-    step = [max(STEP, float(s) / 2) for s in window_sides(one.box[None])[0]]
+    step = [min(max(STEP, float(s) / 2), MOST_STEP) for s in window_sides(one.box[None])[0]]
     shift = (frame % PHASES) / PHASES
     columns, rows = (torch.arange(shift * s, 1, s, device=size.device) for s in step)
     places = torch.cartesian_prod(columns, rows)

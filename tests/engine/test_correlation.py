@@ -139,6 +139,15 @@ def test_a_search_finds_several_places_but_each_thing_once() -> None:
         assert float(peaks[near][0]) > correlation.SURE
 
 
+def test_what_filled_the_picture_is_searched_for_in_it() -> None:
+    one = correlation.begin(picture(128, 128, 250), box(128, 128, 250), mask(128, 128, 250))
+    assert one is not None
+    for frame in range(search.PHASES):
+        boxes, peaks = search.everywhere(one.missed().missed(), picture(128, 128, 250), frame, 4)
+        assert float(peaks[0]) > correlation.SURE
+        assert boxes[0].tolist() == pytest.approx(box(128, 128, 250).tolist(), abs=0.05)
+
+
 def test_a_mask_is_like_its_object_in_any_light_and_unlike_another_thing() -> None:
     tint = torch.tensor([0.8, -0.4, -0.4]).view(3, 1, 1)
     one = correlation.begin(picture(100, 120, thing=THING + tint), box(100, 120), mask(100, 120))
