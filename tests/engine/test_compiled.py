@@ -232,6 +232,7 @@ def test_pico_is_compiled_on_a_cpu_in_what_the_cpu_multiplies(
 
 WATCHED = """
 import sys
+import torch  # whose build for CUDA asks ldconfig for a library
 
 def watch(event, args):
     if event in ("socket.getaddrinfo", "socket.connect", "os.fork", "subprocess.Popen"):

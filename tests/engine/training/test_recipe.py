@@ -362,7 +362,7 @@ def test_boxes_that_are_off_are_put_right(pictures: Pictures) -> None:
     """The same clips over and over: boxes come nearer to the things than they were."""
     net = untaught()
     clips = filmed(pictures, 3, 3)
-    then, now = taught(net.regressor, 120, lambda: regress(net, clips, generator()))
+    then, now = taught(net.regressor, 60, lambda: regress(net, clips, generator()))
     assert float(now.losses.mask) < 0.6 * float(then.losses.mask)
     assert float(now.losses.score) < 0.6 * float(then.losses.score), "and whether they are there is told"
     assert now.tracked_iou > now.first_iou + 0.05
