@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from engine.look import COLOURS
@@ -16,7 +15,6 @@ from engine.windows import cut, inside, lattice
 
 SIDE = 32  # samples of a window each way
 CONTEXT = 2.0  # mean sides of the box that a window is wider than it
-SPREAD = 0.1  # of the wanted answer, in sides of the box
 LEAST_BOX = 0.004  # side in pictures; below a pixel there is nothing to hold on to
 
 
@@ -48,14 +46,6 @@ class Around:
     def look(self, seen: Sequence[Tensor]) -> Tensor:
         """What is to be looked for there, of what is seen."""
         return self.cut(seen)[:, :-COLOURS]
-
-    def wanted(self, offsets: Tensor) -> Tensor:
-        """The answer to a thing `offsets` [n, xy] samples off the middle; [n, SIDE, SIDE], middle first."""
-        sigma = (SPREAD * SIDE * self.sizes / self.sides).clamp(min=0.6)  # [n, xy] in samples
-        places = torch.fft.fftfreq(SIDE, 1 / SIDE, device=sigma.device)
-        away = (places - offsets[..., None] + SIDE / 2) % SIDE - SIDE / 2
-        x, y = torch.exp(-0.5 * (away / sigma[..., None]).square()).unbind(dim=1)
-        return y[:, :, None] * x[:, None]
 
     def inside(self) -> Tensor:
         """[n, 1, SIDE, SIDE], 1 where a window is in the picture: what is beyond its edge says nothing."""

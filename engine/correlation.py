@@ -32,6 +32,7 @@ from engine.look import COLOURS
 if TYPE_CHECKING:
     from engine.regressor import Template
 
+SPREAD = 0.1  # of the wanted answer, in sides of the box
 RIDGE = 0.02  # of the mean power
 RATE = 0.01  # of learning, per frame
 # What lies outside the mask and its margin, in samples, counts this much in learning: with all of it a filter
@@ -221,8 +222,17 @@ def _lesson(
     near = F.max_pool2d(around.cut(masks), 2 * MARGIN + 1, 1, MARGIN)
     weight = around.inside() * (OUTSIDE + (1 - OUTSIDE) * near)
     (x,) = _spectrum(filters, around.look(seen), weight)
-    y = torch.fft.rfft2(around.wanted(torch.zeros_like(around.centres)))
+    y = torch.fft.rfft2(wanted(around, torch.zeros_like(around.centres)))
     return y.conj()[:, None] * x, x.abs().square().sum(dim=1)
+
+
+def wanted(around: Around, offsets: Tensor) -> Tensor:
+    """The answer to a thing `offsets` [n, xy] samples off the middle; [n, SIDE, SIDE], middle first."""
+    sigma = (SPREAD * SIDE * around.sizes / around.sides).clamp(min=0.6)  # [n, xy] in samples
+    places = torch.fft.fftfreq(SIDE, 1 / SIDE, device=sigma.device)
+    away = (places - offsets[..., None] + SIDE / 2) % SIDE - SIDE / 2
+    x, y = torch.exp(-0.5 * (away / sigma[..., None]).square()).unbind(dim=1)
+    return y[:, :, None] * x[:, None]
 
 
 def answers(filters: Sequence[CorrelationFilter], around: Around, seen: Sequence[Tensor]) -> Tensor:

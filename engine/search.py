@@ -30,7 +30,7 @@ def everywhere(one: CorrelationFilter, seen: Tensor, frame: int, count: int) -> 
         boxes [k, 4] and how clear the answers were, [k], the clearest first.
     """
     size = one.box[2:]
-    step = [min(max(STEP, float(s) / 2), MOST_STEP) for s in window_sides(one.box[None])[0]]
+    step = (window_sides(one.box[None])[0] / 2).clamp(STEP, MOST_STEP).tolist()
     shift = (frame % PHASES) / PHASES
     columns, rows = (torch.arange(shift * s, 1, s, device=size.device) for s in step)
     places = torch.cartesian_prod(columns, rows)

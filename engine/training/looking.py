@@ -142,7 +142,7 @@ def _windows(
 
 def _losses(answers: Tensor, asked: _Windows) -> Tensor:
     """[n] of answers [n, SIDE, SIDE]."""
-    wanted = asked.around.wanted(asked.offset) * asked.there[:, None, None]
+    wanted = correlation.wanted(asked.around, asked.offset) * asked.there[:, None, None]
     weight = wanted.flatten(1) / wanted.flatten(1).sum(dim=1, keepdim=True).clamp(min=1e-3)
     missed = (weight * (answers - wanted).flatten(1).square()).sum(dim=1)
     false = ((1 - wanted) * answers.relu()).flatten(1).square()

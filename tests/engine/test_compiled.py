@@ -232,9 +232,10 @@ def test_pico_is_compiled_on_a_cpu_in_what_the_cpu_multiplies(
 
 WATCHED = """
 import sys
-import torch  # whose build for CUDA asks ldconfig for a library
 
 def watch(event, args):
+    if args[:1] == ("/sbin/ldconfig",):
+        return  # torch's build for CUDA looks for a library
     if event in ("socket.getaddrinfo", "socket.connect", "os.fork", "subprocess.Popen"):
         print(event, args)
 

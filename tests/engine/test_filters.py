@@ -197,20 +197,19 @@ def test_a_preset_without_has_none(clip: SyntheticClip) -> None:
     assert tracker.tracks[2].memory.filter is None
 
 
-BOXES = {
-    "all of the picture": (0.0, 0.0, 1.0, 1.0),
-    "nearly all": (0.02, 0.03, 0.98, 0.99),
-    "as wide as it": (0.0, 0.4, 1.0, 0.5),
-    "a corner": (0.97, 0.98, 1.0, 1.0),
-    "a pixel": (0.5, 0.5, 0.5016, 0.5021),
-}
+BOXES = (
+    Box(1, 0.0, 0.0, 1.0, 1.0),
+    Box(2, 0.02, 0.03, 0.98, 0.99),
+    Box(3, 0.0, 0.4, 1.0, 0.5),  # as wide as the picture
+    Box(4, 0.97, 0.98, 1.0, 1.0),  # in a corner
+    Box(5, 0.5, 0.5, 0.5016, 0.5021),  # a pixel
+)
 
 
 def test_whatever_was_boxed_may_be_gone_at_a_cut(pico: Model, clip: SyntheticClip) -> None:
     """Every step answers, and what it says of a place is one."""
     tracker = Tracker(pico)
-    boxes = [Box(k, *corners) for k, corners in enumerate(BOXES.values(), start=1)]
-    list(play(tracker, clip, 0, 2, *boxes))
+    list(play(tracker, clip, 0, 2, *BOXES))
     rng = np.random.default_rng(0)
     for t in range(2, 14):
         other = rng.integers(0, 256, (clip.height // 40, clip.width // 40, 3), np.uint8)
