@@ -15,6 +15,11 @@ def outline(logits: Tensor) -> Tensor:
     return _extent(columns_and_rows).flatten(1)
 
 
+def holding(logits: Tensor) -> Tensor:
+    """bool [B], masks given as logits [B, 1, n, n] in which there is something."""
+    return (logits > 0).flatten(1).any(dim=1)
+
+
 def _extent(profiles: Tensor) -> Tensor:
     """Middles and then lengths [B, 2, k] in 0..1 of where profiles [B, k, n] are above 0."""
     fine = F.interpolate(profiles, scale_factor=FINE, mode="linear", align_corners=False) > 0
@@ -57,3 +62,8 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
     low, high = ends(both)
     shared = (high.amin(dim=0) - low.amax(dim=0)).clamp(min=0).prod(dim=1)
     return shared / (both[..., 2:].prod(dim=2).sum(dim=0) - shared).clamp(min=1e-12)
+
+
+def pairwise(a: Tensor, b: Tensor) -> Tensor:
+    """`overlap` [A, B] of all boxes [A, 4] with all [B, 4]."""
+    return overlap(a.repeat_interleave(len(b), dim=0), b.repeat(len(a), 1)).view(len(a), len(b))

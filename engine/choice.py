@@ -13,14 +13,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from engine.boxes import holding
 from engine.redrawer import Redrawn
+from engine.snap import Settled
 
 Redraw = Callable[[Sequence[Tensor], Tensor, Tensor, Tensor], Redrawn]  # `redrawer.clicked` of a network
 
 
 def likeliest(
     redraw: Redraw, pictures: Sequence[Tensor], masks: Tensor, points: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Settled]:
     """The best of M masks for each of B objects, and that one redrawn twice.
 
     The second time begins with what is better already, and with colours of that.
@@ -32,7 +34,7 @@ def likeliest(
         labels: [B, P] of SAM, 0 or 1.
 
     Returns:
-        int64 [B] in 0..M - 1, and logits [B, 1, size, size]; as they were where all masks hold nothing.
+        int64 [B] in 0..M - 1; that one's logits [B, 1, size, size] as it was offered; and redrawn.
     """
     batch, several, size = masks.shape[:3]
     each = [picture for picture in pictures for _ in range(several)]
@@ -42,11 +44,6 @@ def likeliest(
     best = redrawn.quality.view(batch, several).masked_fill(~there, -torch.inf).argmax(dim=1)
     lanes = torch.arange(batch, device=best.device)
     offered = masks[lanes, best][:, None]
-    once = _held(redrawn.masks(size).view(masks.shape)[lanes, best][:, None], offered)
-    twice = redraw(pictures, once, points, labels).masks(size)
-    return best, torch.where(there[lanes, best, None, None, None], twice, offered)
-
-
-def _held(masks: Tensor, before: Tensor) -> Tensor:
-    """Masks [B, 1, h, w], or what there was before of those that hold nothing."""
-    return torch.where((masks > 0).flatten(1).any(dim=1)[:, None, None, None], masks, before)
+    once = redrawn.settled()[lanes * several + best].masks(size)
+    begun = torch.where(holding(once)[:, None, None, None], once, offered)
+    return best, offered, redraw(pictures, begun, points, labels).settled()

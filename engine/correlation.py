@@ -63,6 +63,8 @@ class CorrelationFilter:
         colours: float32 [LEVELS ** 3], how much of the object had which colour when it began, in even light.
         lost: frames in a row on which it was not found; from LOST on it counts as well how often it must be,
         doubted: frames in a row on which it was doubtful that this is the object, found or not.
+        turned: it looks other than when it began.
+        twins: other objects, by their ids, that are the same thing.
         template: what the object looked like when it began and newest, by which its box is regressed.
     """
 
@@ -73,6 +75,8 @@ class CorrelationFilter:
     colours: Tensor
     lost: int = 0
     doubted: int = 0
+    turned: bool = False
+    twins: frozenset[int] = frozenset()
     template: Template | None = None
 
     def tensors(self) -> tuple[Tensor, ...]:

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from engine import redrawer
-from engine.boxes import between
+from engine.boxes import between, holding
 from engine.choice import likeliest
-from engine.features import Clicks, Decoded, Features, pictures_of
+from engine.closeup import closeups
+from engine.features import Clicks, Closeups, Decoded, Features, pictures_of
 from engine.precision import in_precision
 from engine.redrawer import Redrawn
 from engine.regressor import Sketch
-from engine.snap import snap
+from engine.snap import Settled, snap
 
 if TYPE_CHECKING:
     from engine.models import Model
@@ -40,9 +41,13 @@ class Drawing:
         """A single click may mean several things."""
         return self._snaps and clicks is not None and clicks.labels.shape[1] == 1
 
-    def chosen(self, masks: Tensor, features: Sequence[Features], clicks: Clicks) -> tuple[Tensor, Tensor]:
-        """`likeliest` of masks [B, M, S/4, S/4] that are offered for ambiguous clicks."""
-        return likeliest(self._redraw, pictures_of(features), masks.float(), *self._said(clicks))
+    def chosen(
+        self, masks: Tensor, features: Sequence[Features], clicks: Clicks
+    ) -> tuple[Tensor, Tensor, Closeups]:
+        """`likeliest` of masks [B, M, S/4, S/4] that are offered for ambiguous clicks: which, and redrawn."""
+        pictures, said = pictures_of(features), self._said(clicks)
+        best, offered, settled = likeliest(self._redraw, pictures, masks.float(), *said)
+        return best, *_put_back(offered, settled.masks(offered.shape[-1]), settled)
 
     def snapped(
         self, decoded: Decoded, features: Sequence[Features], clicks: Clicks | None = None
@@ -56,15 +61,20 @@ class Drawing:
             return decoded
         if clicks is not None and clicks.labels[0].tolist() == BOX:
             return self.outlined(decoded, features, corners_of(clicks, self._size), bounded=True)
-        filled = self.redrawn(decoded.filled, features, clicks)
-        return decoded if filled is decoded.filled else replace(decoded, logits=filled, filled=filled)
+        filled, close = self.redrawn(decoded.filled, features, clicks)
+        if filled is decoded.filled:
+            return decoded
+        return replace(decoded, logits=filled, filled=filled, close=close)
 
-    def redrawn(self, logits: Tensor, features: Sequence[Features], clicks: Clicks | None = None) -> Tensor:
-        """Masks [B, 1, S/4, S/4] along the colours of the picture (`engine.snap`)."""
+    def redrawn(
+        self, logits: Tensor, features: Sequence[Features], clicks: Clicks | None = None
+    ) -> tuple[Tensor, Closeups]:
+        """Masks [B, 1, S/4, S/4] along the colours of the picture (`engine.snap`), and finer ones."""
         if not self._snaps or not len(logits):
-            return logits
+            return logits, ()
         said = () if clicks is None else (t[0] for t in self._said(clicks))
-        return snap(pictures_of(features), logits, *said)
+        settled = snap(pictures_of(features), logits, *said)
+        return _put_back(logits, settled.masks(logits.shape[-1]), settled)
 
     def outlined(
         self,
@@ -84,11 +94,12 @@ class Drawing:
             return decoded
         logits, pictures = decoded.filled, pictures_of(features)
         known = Sketch.none(len(logits), logits.device) if sketch is None else sketch
-        drawn = redrawer.boxed(self._outline, pictures, logits, boxes, known, bounded)
-        masks = redrawer.fuller(boxes, *(each.masks(logits.shape[-1]) for each in drawn))
-        there = (logits > 0).flatten(1).any(dim=1)[:, None, None, None]
-        filled = torch.where(there, masks, logits)
-        return replace(decoded, logits=filled, filled=filled)
+        drawn = redrawer.boxed(self._outline, pictures, logits, boxes, known, bounded, redrawer.SHARES)
+        settled = drawn.settled()
+        masks = settled.masks(logits.shape[-1])
+        taken = redrawer.fuller(boxes, masks)
+        filled, close = _put_back(logits, masks[taken], settled[taken])
+        return replace(decoded, logits=filled, filled=filled, close=close)
 
     @in_precision
     def _redraw(self, pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
@@ -101,6 +112,16 @@ class Drawing:
     def _said(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
         """Points [B, P, 2] in 0..1 and labels [B, P]."""
         return clicks.coords / self._size, clicks.labels
+
+
+def _put_back(before: Tensor, masks: Tensor, settled: Settled) -> tuple[Tensor, Closeups]:
+    """Masks [B, 1, S/4, S/4] and the finer ones they are of; what held nothing before stays."""
+    there = holding(before)
+    filled = torch.where(there[:, None, None, None], masks, before)
+    close = zip(
+        closeups(settled.there, settled.x, settled.y), (there & holding(filled)).tolist(), strict=True
+    )
+    return filled, tuple(closeup if held else None for closeup, held in close)
 
 
 def corners_of(clicks: Clicks, image_size: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.boxes import outline
 from engine.closeup import Closeup
 
+Closeups = tuple[Closeup | None, ...]  # of each lane, None where there is none; or empty for none at all
 LEAST_SCORE = 1e-3  # object score of what is known to be there; below zero, to be not
 
 
@@ -55,14 +56,14 @@ class Decoded:
         filled: the same with small holes filled: what is shown, and what prompted frames remember.
         pointer: [B, hidden_dim].
         score: [B, 1] object score logit; the object is there when it is > 0.
-        close: B closer looks at the same masks, None where there was none; or empty for none at all.
+        close: the same masks in windows of their own, where there are some.
     """
 
     logits: Tensor
     filled: Tensor
     pointer: Tensor
     score: Tensor
-    close: tuple[Closeup | None, ...] = ()
+    close: Closeups = ()
 
     def lane(self, index: int) -> Decoded:
         part = slice(index, index + 1)

@@ -1,7 +1,5 @@
 """The correlation filters of lanes: moved before the network looks, taught after it has answered.
 
-Between the two they say what is not their object.
-
 Does nothing for presets without. Knows lanes and the verbs of a step; knows no network.
 """
 
@@ -15,7 +13,8 @@ import torch
 from torch import Tensor
 
 from engine import correlation, search
-from engine.boxes import by_edges, overlap
+from engine.boxes import by_edges, overlap, pairwise
+from engine.claims import GAIN, SAME, SURELY, binary, odds, pictured, taken
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded
 from engine.regressor import Ends
@@ -27,15 +26,15 @@ if TYPE_CHECKING:
 
 NEAR = 0.4  # overlap of their boxes with those that are regressed, from which on these are believed
 FOLLOW = 0.12  # of the way to them that a filter's box goes in a frame
-# How likely something is the object: below the first it is not, from the second on it is, whatever network
-# and colours say. What is found elsewhere needs the third, and so many times the odds of what is here.
-NOT, SURELY, FOUND, GAIN = 0.25, 0.95, 0.8, 10.0
-UNAIDED = 0.5  # the same of what only the network has found
+# How likely something is the object: below the first it is not; what is found elsewhere needs the second.
+NOT, FOUND = 0.25, 0.8
+SCRAP = 0.1  # overlap with where a filter found something, below which that is but a piece of what is beside
 # An answer that is less clear leaves doubts; on each so many frames of those in a row, the whole picture is
 # searched as well. So many places of it are looked at.
 DOUBTFUL, PATIENCE, PLACES = 0.4, 3, 4
 # Likelihood below which an object looks other than on its first picture, and is compared with a newer one as
 # well, taken on each so many frames: who compares with what he drew himself adds up what is wrong with it.
+# As often it is asked whether it looks as on the first again.
 ALIKE, NEWER = 0.98, 8
 
 
@@ -46,13 +45,13 @@ def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
     with_filter = [lane for lane in lanes if lane.filter is not None]
     if not with_filter:
         return
-    moved, answers = correlation.locate(*_pictured(with_filter))
+    moved, answers = correlation.locate(*pictured(with_filter))
     for lane, there, clear in zip(with_filter, moved, answers, strict=True):
         lane.filter, lane.clear = there, clear
         lane.asked = there.box if clear else None
     _fit(stages, [lane for lane in with_filter if lane.clear])
     for lane, clear in zip(with_filter, answers, strict=True):
-        _seek(stages, lane, doubtful=clear < DOUBTFUL or not lane.clear)
+        _seek(stages, lane, taken(lane, with_filter), doubtful=clear < DOUBTFUL or not lane.clear)
 
 
 def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -62,9 +61,9 @@ def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
     """
     if not lanes:
         return
-    found, _ = _pictured(lanes)
+    found, _ = pictured(lanes)
     boxes = torch.stack([f.box for f in found])
-    ends = _ends(stages, lanes, found)
+    ends, turned = _ends(stages, lanes, found)
     near = (overlap(boxes, ends.boxes) > NEAR).float()[:, None]
     followed = by_edges(boxes, ends.boxes, FOLLOW * near)
     asked = by_edges(boxes, ends.boxes, near)
@@ -72,31 +71,52 @@ def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
     for k, (lane, one) in enumerate(zip(lanes, found, strict=True)):
         lane.likely = float(ends.there[k])
         if lane.likely < NOT:
-            lane.clear, lane.asked = 0.0, None
+            lane.clear, lane.asked, lane.filter = 0.0, None, replace(one, turned=turned[k])
             continue
         if lane.likely >= SURELY:
             lane.clear = max(lane.clear, correlation.SURE)
-        lane.filter, lane.asked = replace(one, box=followed[k]), asked[k]
+        lane.filter, lane.asked = replace(one, box=followed[k], turned=turned[k]), asked[k]
         lane.ends = ends[k : k + 1] if believed[k] else None
 
 
-def _ends(stages: Stages, lanes: Sequence[Lane], found: Sequence[CorrelationFilter]) -> Ends:
-    """By the first pictures of objects; where they look other than there, by the newest as well."""
-    features = [lane.features for lane in lanes]
-    ends = stages.bounds.regress(features, found, newest=False)
-    unlike = [k for k, likely in enumerate(ends.there.tolist()) if likely < ALIKE]
-    if not unlike:
-        return ends
-    again = stages.bounds.regress([features[k] for k in unlike], [found[k] for k in unlike])
-    chosen = torch.arange(len(lanes))
-    chosen[unlike] = torch.arange(len(lanes), len(lanes) + len(unlike))
-    return Ends.batch([ends, again])[chosen.to(ends.boxes.device)]
+def _ends(
+    stages: Stages, lanes: Sequence[Lane], found: Sequence[CorrelationFilter]
+) -> tuple[Ends, list[bool]]:
+    """Where objects end, and which of them are to be compared with their newest pictures as well.
+
+    By the first ones of those that have looked as there, and now and then of the others, to see whether they
+    do again.
+    """
+    turned = [one.turned for one in found]
+    first = [k for k, lane in enumerate(lanes) if not turned[k] or lane.frame % NEWER == 0]
+    answers = _regressed(stages, lanes, found, first, newest=False)
+    for k in first:
+        turned[k] = float(answers[k].there) < ALIKE
+    answers |= _regressed(stages, lanes, found, [k for k, unlike in enumerate(turned) if unlike])
+    return Ends.batch([answers[k] for k in range(len(lanes))]), turned
 
 
-def _seek(stages: Stages, lane: Lane, doubtful: bool) -> None:
+def _regressed(
+    stages: Stages,
+    lanes: Sequence[Lane],
+    found: Sequence[CorrelationFilter],
+    some: Sequence[int],
+    newest: bool = True,
+) -> dict[int, Ends]:
+    """Of some of the lanes, by their numbers."""
+    if not some:
+        return {}
+    ends = stages.bounds.regress([lanes[k].features for k in some], [found[k] for k in some], newest)
+    return {k: ends[n : n + 1] for n, k in enumerate(some)}
+
+
+def _seek(stages: Stages, lane: Lane, elsewhere: Tensor, doubtful: bool) -> None:
     """Look for an object in the whole picture that is lost, or on every third frame that it is doubtful.
 
     That it looks like it is no reason not to: who has left an object learns what he went to.
+
+    Args:
+        elsewhere: boxes [n, 4] where it is not to be looked for.
     """
     one, look = lane.filter, lane.features.look
     assert one is not None
@@ -108,48 +128,13 @@ def _seek(stages: Stages, lane: Lane, doubtful: bool) -> None:
     boxes, peaks = search.everywhere(one, look, lane.frame, PLACES)
     places = [replace(one, box=box) for box in boxes]
     ends = stages.bounds.regress([lane.features] * len(places), places)
-    best = int(ends.there.argmax())
-    likely = float(ends.there[best])
-    if likely >= FOUND and _odds(likely) >= GAIN * _odds(lane.likely):
+    free = (pairwise(ends.boxes, elsewhere) <= SAME).all(dim=1) & (overlap(ends.boxes, boxes) > SCRAP)
+    best = int((ends.there * free).argmax())
+    likely = float(ends.there[best] * free[best])
+    if likely >= FOUND and odds(likely) >= GAIN * odds(lane.likely):
         lane.filter, lane.likely = replace(places[best], doubted=0), likely
         lane.asked, lane.ends = ends.boxes[best], ends[best : best + 1]
         lane.clear = max(float(peaks[best]), correlation.SURE if likely >= SURELY else correlation.FAINT)
-
-
-def _odds(chance: float) -> float:
-    return chance / max(1 - chance, 1e-6)
-
-
-def disown(stages: Stages, lanes: Sequence[Lane]) -> None:
-    """Empty the masks that are not of their objects: of other colours, or of what does not look like them.
-
-    Neither filter nor network tells what comes before an object from it: the one clings to the edges around
-    it, the other has been asked where the object was, and finds something. Nor does the network when it looks
-    for the object by itself, where no filter has found it.
-    """
-    unclear = [lane for lane in lanes if lane.filter is not None and lane.clear < correlation.DOUBTLESS]
-    unclear = [lane for lane in unclear if lane.likely < SURELY]
-    doubted = [lane for lane in unclear if float(lane.answer.score) > 0]  # the others are empty already
-    if not doubted:
-        return
-    masks = torch.cat([_mask(lane.answer.filled) for lane in doubted])
-    same = correlation.alike(*_pictured(doubted), masks).tolist()
-    unaided = [lane for lane in doubted if not lane.clear]
-    likely = dict(zip(map(id, unaided), _likely(stages, unaided), strict=True))
-    for lane, coefficient in zip(doubted, same, strict=True):
-        if coefficient < correlation.OTHER or likely.get(id(lane), 1.0) < UNAIDED:
-            lane.decoded, lane.clear = lane.answer.absent(), 0.0
-
-
-def _likely(stages: Stages, lanes: Sequence[Lane]) -> list[float]:
-    """How likely what the network has found by itself is the object."""
-    if not lanes:
-        return []
-    found, _ = _pictured(lanes)
-    boxes = Decoded.batch([lane.answer for lane in lanes]).outlines()
-    there = [replace(one, box=box) for one, box in zip(found, boxes, strict=True)]
-    likely: list[float] = stages.bounds.regress([lane.features for lane in lanes], there).there.tolist()
-    return likely
 
 
 def learn(
@@ -181,12 +166,12 @@ def learn(
         picture, answer = lane.features.look, lane.answer
         assert picture is not None
         box = answer.outlines()[0] if lane.drawn is None else answer.filled.new_tensor(lane.drawn)
-        mask = _mask(answer.filled)
+        mask = binary(answer.filled)
         new = correlation.begin(picture, box, mask)
         known[id(lane)] = new and replace(new, template=stages.bounds.describe(lane.features, new, mask))
     if taught:
-        found, pictures = _pictured(taught)
-        masks = [_mask(lane.answer.filled) for lane in taught]
+        found, pictures = pictured(taught)
+        masks = [binary(lane.answer.filled) for lane in taught]
         outlines = _outlines([lane for lane in taught if lane.ends is None])
         # Where a box was regressed it is followed already, and a mask knows its ends no better.
         boxes = [outlines.get(id(lane), f.box) for lane, f in zip(taught, found, strict=True)]
@@ -204,7 +189,7 @@ def _renewed(
     if not lanes:
         return renewed
     ends = Ends.batch([lane.ends for lane in lanes if lane.ends])
-    masks = cut([_mask(lane.answer.filled) for lane in lanes], *ends.sketch.lattice())
+    masks = cut([binary(lane.answer.filled) for lane in lanes], *ends.sketch.lattice())
     for k, lane in enumerate(lanes):
         one = known[id(lane)]
         if one is not None and one.template is not None:
@@ -213,21 +198,9 @@ def _renewed(
     return renewed
 
 
-def _pictured(lanes: Sequence[Lane]) -> tuple[list[CorrelationFilter], list[Tensor]]:
-    """Filters of lanes that have one, and their pictures."""
-    pairs = [(lane.filter, lane.features.look) for lane in lanes]
-    both = [(f, picture) for f, picture in pairs if f is not None and picture is not None]
-    assert len(both) == len(lanes), "a filter without a picture"
-    return [f for f, _ in both], [picture for _, picture in both]
-
-
 def _outlines(lanes: Sequence[Lane]) -> dict[int, Tensor]:
     """Boxes [4] of their masks, by `id` of the lane."""
     if not lanes:
         return {}
     boxes = Decoded.batch([lane.answer for lane in lanes]).outlines()
     return {id(lane): box for lane, box in zip(lanes, boxes, strict=True)}
-
-
-def _mask(logits: Tensor) -> Tensor:
-    return (logits > 0).float()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from engine import correlation, filters
+from engine import claims, correlation, filters
 from engine.boxes import overlap
 from engine.closeup import View
 from engine.correlation import CorrelationFilter
@@ -35,6 +35,7 @@ MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
 LOOKS = 4  # from near by that a step may take at the things of a picture: each takes half as long as a step
 LEAST_ROUNDS = 3  # frames of the past that a step makes up for: two more than come anew, so that it ends
 MOST_ROUNDS = 4  # and at most, so that the stream goes on
+SPARSE = 2  # of so many frames on which a filter was sure, one is remembered
 ASTRAY = 0.5  # of a mask's and its filter's box is shared by them: less, and memory has led the mask away
 REPLAY_S = 0.05  # what a step may always spend on them
 
@@ -211,7 +212,7 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
             redrawn = stages.drawing.outlined(decoded, features, _asked(batch), _sketched(batch))
         for index, lane in enumerate(batch):
             lane.decoded = redrawn.lane(index)
-    filters.disown(stages, lanes)
+    claims.disown(stages, lanes)
 
 
 def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
@@ -282,9 +283,9 @@ def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
     visible = seen(pictured)
     known = filters.learn(stages, pictured, visible)
     memories = {
-        id(lane): replace(lane.memory.drawn_up(1), filter=known[id(lane)])
+        id(lane): replace(lane.memory.without_this(), filter=known[id(lane)])
         for lane in pictured
-        if id(lane) not in visible and not lane.prompted
+        if not lane.prompted and (id(lane) not in visible or _known_well(lane))
     }
     there = [lane for lane in lanes if id(lane) not in memories]
     for batch in _batches(there, lambda lane: (int(lane.prompted),)):
@@ -295,6 +296,11 @@ def remember(stages: Stages, lanes: Sequence[Lane]) -> dict[int, Memory]:
             memory = replace(lane.memory, filter=known.get(id(lane)))
             memories[id(lane)] = memory.condition(entry) if lane.prompted else memory.remember(entry)
     return memories
+
+
+def _known_well(lane: Lane) -> bool:
+    """The filter is sure, and memory has a frame that is new enough."""
+    return lane.clear >= correlation.SURE and bool(lane.memory.ring) and lane.memory.passed + 1 < SPARSE
 
 
 def _shape(lane: Lane) -> tuple[int, ...]:

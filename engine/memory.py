@@ -62,6 +62,7 @@ class Memory:
 
     Attributes:
         overflowed: some prompted frame had to leave the bank.
+        passed: frames since the newest tracked one of these that were followed and not remembered.
         filter: what tells where the object is, for presets with; None while there is nothing to follow.
     """
 
@@ -70,12 +71,16 @@ class Memory:
     ring: tuple[Entry, ...] = ()
     pointers: tuple[tuple[int, Tensor], ...] = ()
     overflowed: bool = False
+    passed: int = 0
     filter: CorrelationFilter | None = None
 
     def remember(self, entry: Entry) -> Memory:
         """Add a tracked frame, newer than all before; what is now too old to be read again is let go."""
         added = replace(
-            self, ring=(*self.ring, entry), pointers=(*self.pointers, (entry.frame, entry.pointer))
+            self,
+            ring=(*self.ring, entry),
+            pointers=(*self.pointers, (entry.frame, entry.pointer)),
+            passed=0,
         )
         return added._aged(entry.frame + 1)
 
@@ -101,6 +106,10 @@ class Memory:
             pointers=tuple(sorted((*kept.pointers, (evicted.frame, evicted.pointer)), key=lambda p: p[0])),
             overflowed=True,
         )._aged(entry.frame + 1)
+
+    def without_this(self) -> Memory:
+        """As it is after a frame of which nothing is remembered: nothing has aged."""
+        return replace(self.drawn_up(1), passed=self.passed + 1)
 
     def drawn_up(self, by: int) -> Memory:
         """As if all tracked frames had been `by` frames later: where that many are left out before the next,

@@ -22,6 +22,7 @@ from engine import snap, windows
 from engine.boxes import outline, overlap
 from engine.convnorm import ConvNorm
 from engine.regressor import Sketch
+from engine.snap import Settled
 
 AROUND = 0.3  # that a window shows beside the mask, in mean sides of its box, and at least
 LEAST_AROUND = 0.03  # so much of the picture
@@ -31,8 +32,8 @@ DIMS = (16, 32, 64, 96)  # channels at strides 1, 2, 4, 8 of the window
 CLICKED, BOXED = 8, 9
 CLICK = 0.03  # radius at which a click has faded to 1 / e, in pictures
 CERTAINTY = 0.5  # of what is drawn, beside neighbours of like colour
-# Of what the outliner would change; done by halves where a mask fills its box better so, by so much overlap.
-HALF, FULLER = 0.5, 0.05
+# Of what the outliner would change: done by halves where a mask fills its box better so, by so much overlap.
+SHARES, FULLER = (1.0, 0.5), 0.05
 
 # `Redrawer.forward`, by whatever means.
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -100,12 +101,11 @@ class Redrawn:
         """bool [B, SIDE, SIDE], samples that lie in the picture."""
         return windows.inside(self.x, self.y)
 
-    def masks(self, size: int) -> Tensor:
-        """Settled along colours: logits [B, 1, size, size] of the whole picture, at most `snap.LOGIT`."""
+    def settled(self) -> Settled:
+        """Along colours."""
         sure = self.logits.abs() >= snap.DECIDED
         belief = torch.where(sure, self.logits, CERTAINTY * self.logits)
-        there = snap.settle(belief, self.colours) * self.inside
-        return snap.put_back(there, self.x, self.y, size)
+        return Settled(snap.settle(belief, self.colours), self.x, self.y)
 
 
 def clicked(
@@ -132,8 +132,9 @@ def boxed(
     boxes: Tensor,
     sketch: Sketch,
     bounded: bool = False,
-) -> tuple[Redrawn, Redrawn]:
-    """Redraw B masks in boxes: wholly, and by halves.
+    shares: Sequence[float] = (1.0,),
+) -> Redrawn:
+    """Redraw B masks in boxes.
 
     Args:
         pictures: as for `clicked`.
@@ -141,29 +142,35 @@ def boxed(
         boxes: float32 [B, 4], centre and size in 0..1, that it was asked with.
         sketch: of each.
         bounded: nothing is beyond the boxes.
+        shares: of the change that are made; B masks for each of them, one after the other.
     """
     window = _Window.around(boxes, pictures, logits)
     centre, half = boxes[:, :2], boxes[:, 2:] / 2
     inner = windows.within(window.x, window.y, centre, half).float()
     change, quality = forward(window.told(2 * inner - 1, sketch.cut(window.x, window.y) / 4))
+    belief = torch.cat([window.belief + share * change for share in shares])
+    times = len(shares)
+    if bounded:
+        near = windows.within(window.x, window.y, centre, half + snap.SLACK)
+        belief = torch.where(near.repeat(times, 1, 1), belief, -snap.DECIDED)
+    x, y, colours = (
+        window.x.repeat(times, 1),
+        window.y.repeat(times, 1),
+        window.colours.repeat(times, 1, 1, 1),
+    )
+    return Redrawn(belief, quality.repeat(times), colours, x, y)
 
-    def drawn(share: float) -> Redrawn:
-        belief = window.belief + share * change
-        if bounded:
-            near = windows.within(window.x, window.y, centre, half + snap.SLACK)
-            belief = torch.where(near, belief, -snap.DECIDED)
-        return Redrawn(belief, quality, window.colours, window.x, window.y)
 
-    return drawn(1.0), drawn(HALF)
-
-
-def fuller(boxes: Tensor, whole: Tensor, less: Tensor) -> Tensor:
-    """Of masks [B, 1, n, n] redrawn wholly and by halves those that fill their boxes [B, 4] better.
+def fuller(boxes: Tensor, masks: Tensor) -> Tensor:
+    """Which masks of [2 * B, 1, n, n], redrawn wholly and then by halves, fill their boxes [B, 4] better.
 
     What is thin, or of another colour than most of a thing, is what a small network leaves out.
+
+    Returns:
+        int64 [B].
     """
-    by_halves = overlap(outline(less), boxes) > overlap(outline(whole), boxes) + FULLER
-    return torch.where(by_halves[:, None, None, None], less, whole)
+    whole, less = overlap(outline(masks), boxes.repeat(2, 1)).chunk(2)
+    return torch.arange(len(boxes), device=boxes.device) + len(boxes) * (less > whole + FULLER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -69,10 +69,10 @@ def propose(
     logits, ious = logits.flatten(0, 1), ious.flatten()
     stability = _stability(logits)
     good = ((ious >= min_iou) & (stability >= min_stability)).nonzero().flatten()
-    drawn = model.stages.drawing.redrawn(logits[good][:, None], [features] * len(good))[:, 0]
+    redrawn, _ = model.stages.drawing.redrawn(logits[good][:, None], [features] * len(good))
     return [
         Proposal(mask.cpu(), float(ious[i]), float(stability[i]), _box(mask > 0))
-        for i, mask in zip(good.tolist(), drawn, strict=True)
+        for i, mask in zip(good.tolist(), redrawn[:, 0], strict=True)
         if (mask > 0).any()
     ]
 

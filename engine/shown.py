@@ -36,10 +36,12 @@ def shown(lanes: Sequence[Lane], height: int, width: int, patience: int) -> tupl
 
 def masks_of(answers: Decoded, height: int, width: int) -> NDArray[np.bool_]:
     """The masks of B lanes at the size of the picture: [B, height, width]."""
-    masks = enlarged(answers.filled, height, width)
-    for mask, closeup in zip(masks, answers.close, strict=False):
-        if closeup is not None:
-            mask[:] = closeup.enlarged(height, width)
+    finer = {k: closeup for k, closeup in enumerate(answers.close) if closeup is not None}
+    coarse = [k for k in range(len(answers.filled)) if k not in finer]
+    masks = np.empty((len(answers.filled), height, width), np.bool_)
+    masks[coarse] = enlarged(answers.filled[coarse], height, width)
+    for k, closeup in finer.items():
+        masks[k] = closeup.enlarged(height, width)
     return masks
 
 

@@ -10,6 +10,7 @@ Knows pictures, masks, boxes and points; knows no network and no object's past.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -36,23 +37,42 @@ ROW, COLUMN = (0, 0, 1, 1), (1, 1)  # of nothing on either side, for `F.pad`
 LOGIT = 8.0  # of what comes out, at most
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """B masks in windows of the picture.
+
+    Attributes:
+        there: float32 [B, SIDE, SIDE], 0..1.
+        x, y: [B, SIDE], where in the picture the samples lie, in 0..1 and beyond.
+    """
+
+    there: Tensor
+    x: Tensor
+    y: Tensor
+
+    def __getitem__(self, lanes: Tensor) -> Settled:
+        return Settled(self.there[lanes], self.x[lanes], self.y[lanes])
+
+    def masks(self, size: int) -> Tensor:
+        """Logits [B, 1, size, size] of the whole picture, in -LOGIT..LOGIT."""
+        there = windows.put_back(self.there * windows.inside(self.x, self.y), self.x, self.y, size)
+        return (there[:, None] - 0.5) * 2 * LOGIT
+
+
 def snap(
     pictures: Sequence[Tensor],
     logits: Tensor,
     points: Tensor | None = None,
     labels: Tensor | None = None,
-) -> Tensor:
+) -> Settled:
     """Redraw masks along colours.
 
     Args:
         pictures: [1, 3, H, W] for each mask, channels of zero mean and unit variance.
-        logits: float32 [B, 1, size, size] of the network.
+        logits: float32 [B, 1, size, size] of the network; what comes of one that holds nothing means nothing.
         points: float32 [P, 2], what a person said of every one of the masks, in 0..1, with
         labels: [P] of SAM: 1 and 0 are clicks where the object is and where it is not, 2 and 3 the corners
             of a box around it, which holds until a click says that there is more.
-
-    Returns:
-        [B, 1, size, size] in -LOGIT..LOGIT, `logits` themselves where they hold nothing.
     """
     boxes = outline(logits)
     x, y = windows.lattice(boxes, windows.beside(boxes, AROUND, LEAST_AROUND), SIDE)
@@ -69,8 +89,7 @@ def snap(
     belief = torch.where(near, believed(said, likely), -DECIDED)
     if points is not None and labels is not None:
         belief = decided(belief, points[None], labels[None], x, y)
-    snapped = put_back(settle(belief, colours), x, y, logits.shape[-1])
-    return torch.where((logits > 0).flatten(1).any(dim=1)[:, None, None, None], snapped, logits)
+    return Settled(settle(belief, colours), x, y)
 
 
 def likelier(colours: Tensor, belief: Tensor, inside: Tensor) -> Tensor:
@@ -144,8 +163,3 @@ def settle(belief: Tensor, colours: Tensor) -> Tensor:
         for weight, neighbour in zip(sides, beside, strict=True):
             said = torch.addcmul(said, weight, neighbour)
     return said.sigmoid()
-
-
-def put_back(there: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:
-    """Windows [B, SIDE, SIDE] in 0..1 as logits [B, 1, size, size] of the whole picture, in -LOGIT..LOGIT."""
-    return (windows.put_back(there, x, y, size)[:, None] - 0.5) * 2 * LOGIT

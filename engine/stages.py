@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from engine.bounds import Bounds
 from engine.closeup import Closeup, View
 from engine.drawing import Drawing, corners_of
-from engine.features import LEAST_SCORE, Clicks, Decoded, Features, distinct, of_lanes
+from engine.features import LEAST_SCORE, Clicks, Closeups, Decoded, Features, distinct, of_lanes
 from engine.holes import fill_holes
 from engine.look import seen
 from engine.memory import Memory
@@ -121,8 +122,9 @@ class Stages:
         several: bool = net._use_multimask(first, points)
         masks, ious, tokens, score = self._candidates(conditioned, features, clicks, prior, several)
         lanes = torch.arange(len(masks), device=masks.device)
+        close: Closeups = ()
         if clicks is not None and self.drawing.ambiguous(clicks):
-            best, logits = self.drawing.chosen(masks, features, clicks)
+            best, logits, close = self.drawing.chosen(masks, features, clicks)
         else:
             best = ious.argmax(dim=-1) if several else torch.zeros_like(lanes)
             logits = masks[lanes, best][:, None].float()
@@ -130,8 +132,12 @@ class Stages:
         if certain is not None:
             score = torch.where(certain[:, None], score.clamp(min=LEAST_SCORE), score)
         if net.pred_obj_scores:
-            logits = torch.where((score > 0)[:, None, None], logits, NO_OBJ_SCORE)
-        return Decoded(logits, self._filled(logits), self._pointer(token, score), score)
+            there = score > 0
+            logits = torch.where(there[:, None, None], logits, NO_OBJ_SCORE)
+            close = tuple(
+                c if seen else None for c, seen in zip(close, there.flatten().tolist(), strict=False)
+            )
+        return Decoded(logits, self._filled(logits), self._pointer(token, score), score, close)
 
     def boxed(self, boxes: Tensor) -> tuple[Clicks, Tensor]:
         """One box for each lane as a prompt for `decode`: its corners, and drawn (`engine.dense`).
@@ -205,13 +211,15 @@ class Stages:
         certain = torch.ones(len(seen), dtype=torch.bool, device=source.device)
         decoded = self.decode(source, seen, clicks, drawn, certain=certain)
         if sketch is None:
-            masks = self.drawing.snapped(decoded, seen, clicks).filled
+            redrawn = self.drawing.snapped(decoded, seen, clicks)
         else:
             there = sketch.seen(torch.cat([view.box(sketch.windows) for view in views]))
             boxes = corners_of(clicks, self._net.image_size)
-            masks = self.drawing.outlined(decoded, seen, boxes, there).filled
-        close = tuple(Closeup(view, mask[None]) for view, mask in zip(views, masks, strict=True))
-        whole = torch.cat([closeup.whole(masks.shape[-1]) for closeup in close])
+            redrawn = self.drawing.outlined(decoded, seen, boxes, there)
+        masks = [Closeup(view, mask[None]) for view, mask in zip(views, redrawn.filled, strict=True)]
+        whole = torch.cat([mask.whole(decoded.filled.shape[-1]) for mask in masks])
+        finer = [c and c.of(view) for c, view in zip(redrawn.close, views, strict=False)]
+        close = tuple(c or mask for c, mask in zip_longest(finer, masks))
         return replace(decoded, logits=whole, filled=whole, close=close)
 
     def _closer(self, features: Features, view: View) -> Features:

@@ -30,7 +30,7 @@ from engine.training.unroll import Outcome, promptable
 
 MOST_LANES = 48  # objects on pictures in a lesson
 LEFT_OUT = 0.15  # share of later pictures without a sketch
-WHOLE = View(0.0, 0.0, 1.0)
+WHOLE = View(0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +74,7 @@ def outline(net: SAM2Base, clips: Clips, g: torch.Generator) -> Outcome:
         shown, truth = _shown(clips, boxed)
         logits = _asked(net, shown.images, shown.boxes)
         pictures = tinted(halved(shown.images), g)
-    redrawn, _ = redrawer.boxed(net.outliner, pictures, logits, shown.boxes, shown.sketch)
+    redrawn = redrawer.boxed(net.outliner, pictures, logits, shown.boxes, shown.sketch)
     wanted = windows.cut(truth, redrawn.x, redrawn.y)[:, 0]
     area = truth.mean(dim=(1, 2, 3))
     drawn = iou_of(redrawn, wanted, area)

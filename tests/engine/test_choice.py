@@ -56,33 +56,35 @@ class Judge:
 @torch.inference_mode()
 def test_the_best_is_taken_and_nothing_never_is(redraw: Redraw) -> None:
     for quality, expected in (((9.0, 0.0, 1.0), 2), ((9.0, 1.0, 0.0), 1)):
-        best, logits = likeliest(Judge(redraw, *quality), [scene()], candidates()[None], CLICK, HERE)
+        best, offered, _ = likeliest(Judge(redraw, *quality), [scene()], candidates()[None], CLICK, HERE)
         assert best.tolist() == [expected]
-        assert logits.shape == (1, 1, GRID, GRID)
+        assert torch.equal(offered, candidates()[None, expected, None])
 
 
 @torch.inference_mode()
-def test_masks_of_nothing_stay_as_they_are(redraw: Redraw) -> None:
+def test_masks_of_nothing_stay_as_they_are(model: Model) -> None:
     nothing = torch.full((1, 3, GRID, GRID), -1024.0)
-    best, logits = likeliest(redraw, [scene()], nothing, CLICK, HERE)
+    features = model.stages.encode(torch.zeros(1, 3, model.image_size, model.image_size))
+    best, logits, close = model.stages.drawing.chosen(nothing, features, Clicks(CLICK * 256, HERE))
     assert 0 <= int(best) < 3
     assert torch.equal(logits, nothing[:, :1])
+    assert close == (None,)
 
 
 @torch.inference_mode()
 def test_objects_of_a_batch_are_chosen_for_apart(redraw: Redraw) -> None:
     masks = torch.stack((candidates(), candidates().flip(0)))
     judge = Judge(redraw, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
-    best, logits = likeliest(judge, [scene()] * 2, masks, CLICK.expand(2, -1, -1), HERE.expand(2, -1))
+    best, _, drawn = likeliest(judge, [scene()] * 2, masks, CLICK.expand(2, -1, -1), HERE.expand(2, -1))
     assert best.tolist() == [2, 0]
-    torch.testing.assert_close(logits[0], logits[1])
+    torch.testing.assert_close(drawn.there[0], drawn.there[1])
 
 
 @torch.inference_mode()
 def test_a_ragged_mask_becomes_the_thing_that_was_clicked(redraw: Redraw) -> None:
     truth = disc(GRID, 0.4, 0.5, 0.2)
     redrawn = redraw([scene()], ragged(), CLICK, HERE)
-    before, after = ragged()[0, 0] > 0, redrawn.masks(GRID)[0, 0] > 0
+    before, after = ragged()[0, 0] > 0, redrawn.settled().masks(GRID)[0, 0] > 0
     assert overlap(before, truth) < 0.85
     assert overlap(after, truth) > 0.93
 
@@ -90,10 +92,11 @@ def test_a_ragged_mask_becomes_the_thing_that_was_clicked(redraw: Redraw) -> Non
 @torch.inference_mode()
 def test_the_second_time_begins_with_what_was_redrawn_once(redraw: Redraw) -> None:
     """Or with what there was, where nothing came of that."""
-    once = redraw([scene()], ragged(), CLICK, HERE).masks(GRID)
-    twice = redraw([scene()], once, CLICK, HERE).masks(GRID)
+    once = redraw([scene()], ragged(), CLICK, HERE).settled().masks(GRID)
+    twice = redraw([scene()], once, CLICK, HERE).settled().masks(GRID)
     assert not torch.equal(once, twice)
-    torch.testing.assert_close(likeliest(redraw, [scene()], ragged(), CLICK, HERE)[1], twice)
+    _, _, drawn = likeliest(redraw, [scene()], ragged(), CLICK, HERE)
+    torch.testing.assert_close(drawn.masks(GRID), twice)
 
     def nothing(pictures: Sequence[Tensor], logits: Tensor, points: Tensor, labels: Tensor) -> Redrawn:
         begun.append(logits)
@@ -120,7 +123,9 @@ def test_what_was_clicked_is_in_it_and_what_was_clicked_away_is_not(redraw: Redr
     beside, middle = torch.tensor([[0.64, 0.5]]), torch.tensor([[0.4, 0.5]])
     points = torch.stack((torch.cat((beside, middle)), torch.cat((middle, beside))))
     labels = torch.tensor([[1, 0], [1, 0]], dtype=torch.int32)
-    drawn = redraw([scene()] * 2, torch.cat((ragged(), ragged())), points, labels).masks(GRID)[:, 0] > 0
+    drawn = (
+        redraw([scene()] * 2, torch.cat((ragged(), ragged())), points, labels).settled().masks(GRID)[:, 0] > 0
+    )
     row, away, inside = GRID // 2, int(0.64 * GRID), int(0.4 * GRID)
     assert drawn[:, row, away].tolist() == [True, False]
     assert drawn[:, row, inside].tolist() == [False, True]
@@ -129,7 +134,7 @@ def test_what_was_clicked_is_in_it_and_what_was_clicked_away_is_not(redraw: Redr
 @torch.inference_mode()
 def test_at_the_edge_of_the_picture_it_is_no_trouble(redraw: Redraw) -> None:
     there = torch.tensor([[[0.02, 0.98]]])
-    after = redraw([scene(0.02, 0.98)], ragged(0.02, 0.98), there, HERE).masks(GRID)
+    after = redraw([scene(0.02, 0.98)], ragged(0.02, 0.98), there, HERE).settled().masks(GRID)
     assert after.isfinite().all()
     assert overlap(after[0, 0] > 0, disc(GRID, 0.02, 0.98, 0.2)) > 0.85
 
@@ -159,9 +164,11 @@ def test_pico_shows_the_candidate_that_is_chosen(
             clicks = Clicks(point * size, HERE)
             decoded = stages.decode(stages.unremembered(features), [features], clicks, first=True)
             masks, ious = offered.pop()
-            best, logits = likeliest(redraw, [features.picture], masks, point, HERE)
+            best, _, drawn = likeliest(redraw, [features.picture], masks, point, HERE)
+            seen = float(decoded.score) > 0 and bool((drawn.masks(GRID) > 0).any())
+            assert (decoded.close[0] is not None) == seen
             if float(decoded.score) > 0:
-                torch.testing.assert_close(decoded.logits, logits)
+                torch.testing.assert_close(decoded.logits, drawn.masks(GRID))
                 changed += int(best != ious.argmax())
             assert stages.drawing.snapped(decoded, [features], clicks) is decoded, (
                 "it has been redrawn already"

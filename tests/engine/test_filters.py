@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from official import small_model, small_net
 from sam2.modeling.sam2_base import NO_OBJ_SCORE
 
 from engine.correlation import CorrelationFilter
+from engine.features import Features
+from engine.filters import NEWER
 from engine.models import Model
+from engine.regressor import Ends
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
 from engine.types import Box, Frame, MaskSet, Point, Points, Prompt
@@ -164,6 +169,43 @@ def test_memory_keeps_what_was_seen_before_an_object_went_away(pico: Model, clip
     after = tracker.tracks[2].memory
     assert [e.features.data_ptr() for e in after.ring] == [e.features.data_ptr() for e in before.ring]
     assert [e.frame for e in after.ring] == [e.frame + 18 for e in before.ring]
+
+
+def test_of_what_a_filter_is_sure_of_every_other_frame_is_remembered(
+    pico: Model, clip: SyntheticClip
+) -> None:
+    """However far apart the frames are that are followed."""
+    tracker, kept = Tracker(pico), []
+    for t in range(0, 32, 2):
+        tracker.step(Frame(t, clip.frame(t)[0], t / clip.fps), [click(clip, 1)] if t == 0 else [])
+        kept.append({e.features.data_ptr() for e in tracker.tracks[1].memory.ring})
+    new = [bool(after - before) for before, after in itertools.pairwise(kept)]
+    assert new[0], "the first is, whatever the filter says"
+    assert sum(new[1:]) == pytest.approx(len(new[1:]) / 2, abs=1)
+    assert not any(a and b for a, b in itertools.pairwise(new))
+
+
+@torch.inference_mode()
+def test_what_looks_other_than_at_first_is_compared_once_a_frame(
+    pico: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its newest look; with its first one now and then, to see whether it looks so again."""
+    regress, asked = pico.stages.bounds.regress, []
+
+    def watched(
+        features: Sequence[Features], filters: Sequence[CorrelationFilter], newest: bool = True
+    ) -> Ends:
+        asked.append(newest)
+        ends = regress(features, filters, newest)
+        return ends if newest else replace(ends, there=torch.full_like(ends.there, 0.6))
+
+    monkeypatch.setattr(pico.stages.bounds, "regress", watched)
+    tracker, frames = Tracker(pico), 2 * NEWER + 1
+    for t in range(frames):
+        tracker.step(Frame(t, placed((RED, 60 + t, 60))), [] if t else [BOXED])
+    assert filter_of(tracker, 1).turned
+    assert asked.count(True) == frames - 1
+    assert asked.count(False) == 1 + (frames - 1) // NEWER
 
 
 @torch.inference_mode()

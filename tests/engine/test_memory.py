@@ -84,6 +84,16 @@ def test_gaps_in_the_stream_let_memories_age() -> None:
     assert ages(memory, 101) == ([0, 1], [101, 1])
 
 
+def test_a_frame_of_which_nothing_is_remembered_lets_nothing_age() -> None:
+    memory = run(LIMITS, {0}, 40)
+    later = memory.without_this().without_this()
+    assert (memory.passed, later.passed, later.remember(entry(42)).passed) == (0, 2, 0)
+    for before, after in zip(
+        (memory.slots(40), memory.reads(40)[1:]), (later.slots(42), later.reads(42)[1:]), strict=True
+    ):
+        assert [age for age, _ in after] == [age for age, _ in before]
+
+
 def test_a_bank_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         Limits(6, 15, bank=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from engine.around import SIDE, Around
 from engine.features import Decoded
 from engine.models import Model
-from engine.redrawer import boxed, fuller
+from engine.redrawer import SHARES, boxed, fuller
 from engine.regressor import BOUND, Sketch
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
@@ -30,8 +30,8 @@ def sketched(there: Tensor, box: Tensor) -> Sketch:
 
 def outlined(model: Model, picture: Tensor, logits: Tensor, box: Tensor, sketch: Sketch) -> list[Tensor]:
     """Wholly, by halves, and that of the two which is fuller."""
-    whole, less = (m.masks(GRID) for m in boxed(model.net.outliner, [picture], logits, box, sketch))
-    return [masks[0, 0] > 0 for masks in (whole, less, fuller(box, whole, less))]
+    drawn = boxed(model.net.outliner, [picture], logits, box, sketch, shares=SHARES).settled().masks(GRID)
+    return [mask[0] > 0 for mask in (*drawn, *drawn[fuller(box, drawn)])]
 
 
 @torch.inference_mode()
@@ -63,8 +63,8 @@ def test_masks_that_fill_their_boxes_better_by_halves_are_taken_so() -> None:
         torch.where(disc(GRID, 0.4, 0.5, r), 3.0, -3.0)[None, None] for r in (0.2, 0.1, 0.19)
     )
     boxes = BOX.expand(3, 4)
-    taken = fuller(boxes, torch.cat((small, large, other)), torch.cat((large, small, large)))
-    assert torch.equal(taken, torch.cat((large, large, other)))
+    taken = fuller(boxes, torch.cat((small, large, other, large, small, large)))
+    assert taken.tolist() == [3, 1, 2]
 
 
 def test_sketches_are_of_places_whatever_part_is_seen() -> None:

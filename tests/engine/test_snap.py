@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
+from engine import snap as snapping
+from engine.features import Decoded
 from engine.models import Model
-from engine.snap import LOGIT, snap
+from engine.snap import LOGIT, Settled
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
 from engine.types import Box, Frame, Mask, Point, Points
@@ -42,6 +46,11 @@ def overlap(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a & b).sum() / (a | b).sum())
 
 
+def snap(pictures: Sequence[torch.Tensor], logits: torch.Tensor, **said: torch.Tensor) -> torch.Tensor:
+    """Masks of the whole picture."""
+    return snapping.snap(pictures, logits, **said).masks(GRID)
+
+
 def test_a_ragged_mask_becomes_the_thing() -> None:
     truth, before = disc(GRID, 0.4, 0.5, 0.2), ragged()
     after = snap([scene()], before)
@@ -58,9 +67,21 @@ def test_a_batch_is_each_by_itself() -> None:
     torch.testing.assert_close(snap(pictures, torch.cat(logits)), torch.cat(alone))
 
 
-def test_an_empty_mask_stays_as_it_is() -> None:
-    nothing = torch.full((1, 1, GRID, GRID), -1024.0)
-    assert torch.equal(snap([scene()], nothing), nothing)
+def test_of_some_masks_others_are_left_out() -> None:
+    settled = snapping.snap([scene(), scene(0.6)], torch.cat((ragged(), ragged(0.6))))
+    second = settled[torch.tensor([1])]
+    assert isinstance(second, Settled)
+    torch.testing.assert_close(second.masks(GRID), settled.masks(GRID)[1:])
+
+
+@torch.inference_mode()
+def test_an_empty_mask_stays_as_it_is(pico: Model) -> None:
+    nothing, score = torch.full((1, 1, GRID, GRID), -1024.0), torch.ones(1, 1)
+    empty = Decoded(nothing, nothing, torch.zeros(1, 128), score)
+    features = pico.stages.encode(torch.zeros(1, 3, pico.image_size, pico.image_size))
+    drawn = pico.stages.drawing.snapped(empty, features)
+    assert torch.equal(drawn.filled, nothing)
+    assert not any(drawn.close)
 
 
 def test_a_thing_at_the_edge_of_the_picture_is_no_trouble() -> None:
@@ -71,7 +92,7 @@ def test_a_thing_at_the_edge_of_the_picture_is_no_trouble() -> None:
 
 def test_what_a_person_drew_bounds_it() -> None:
     drawn = torch.tensor([[0.2, 0.25], [0.4, 0.75]])  # the left half of the disc
-    after = snap([scene()], ragged(), drawn, torch.tensor([2, 3]))
+    after = snap([scene()], ragged(), points=drawn, labels=torch.tensor([2, 3]))
     columns = (after[0, 0] > 0).any(dim=0).nonzero().flatten()
     assert int(columns.max()) <= (0.4 + 0.012) * GRID + 1
     assert int(columns.min()) <= 0.22 * GRID + 1, "the bite is mended all the same"
@@ -81,7 +102,7 @@ def test_a_box_holds_until_a_click_says_that_there_is_more() -> None:
     points = torch.tensor(
         [[0.2, 0.25], [0.4, 0.75], [0.5, 0.5]]
     )  # the left half, and a place in the right one
-    after = snap([scene()], ragged(), points, torch.tensor([2, 3, 1]))
+    after = snap([scene()], ragged(), points=points, labels=torch.tensor([2, 3, 1]))
     assert overlap(after[0, 0] > 0, disc(GRID, 0.4, 0.5, 0.2)) > 0.95
 
 
