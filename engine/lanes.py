@@ -35,7 +35,7 @@ MAX_BATCH = 16  # lanes that run at once, so that the working memory is bounded
 LOOKS = 4  # from near by that a step may take at the things of a picture: each takes half as long as a step
 LEAST_ROUNDS = 3  # frames of the past that a step makes up for: two more than come anew, so that it ends
 MOST_ROUNDS = 4  # and at most, so that the stream goes on
-SPARSE = 2  # of so many frames on which a filter was sure, one is remembered
+SPARSE = 4  # of so many frames on which a filter was sure, one is remembered
 ASTRAY = 0.5  # of a mask's and its filter's box is shared by them: less, and memory has led the mask away
 REPLAY_S = 0.05  # what a step may always spend on them
 

@@ -42,12 +42,14 @@ class Limits:
     Attributes:
         spatial: greatest age in frames of a tracked frame's spatial memory.
         pointers: greatest age in frames of a tracked frame's pointer.
+        newest: number of tracked frames whose spatial memory is kept, 0 for all that are young enough.
         bank: number of prompted frames kept, at least 2.
         pin_first: the bank keeps the first prompted frame and the newest others, instead of the newest.
     """
 
     spatial: int
     pointers: int
+    newest: int = 0
     bank: int = 4
     pin_first: bool = True
 
@@ -166,7 +168,7 @@ class Memory:
         oldest_spatial, oldest_pointer = frame - self.limits.spatial, frame - self.limits.pointers
         return replace(
             self,
-            ring=tuple(e for e in self.ring if e.frame >= oldest_spatial),
+            ring=tuple(e for e in self.ring if e.frame >= oldest_spatial)[-self.limits.newest :],
             pointers=tuple(p for p in self.pointers if p[0] >= oldest_pointer),
         )
 

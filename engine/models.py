@@ -40,6 +40,7 @@ class Preset:
         correlation_filter: a filter for each object tells the network where to look (`engine.correlation`).
         snap: masks are redrawn along the colours of the picture (`engine.snap`).
         close: small things are looked at once more, from near by (`engine.closeup`).
+        memories: tracked frames whose spatial memory is read; 0 for as many as the network was made for.
         fill_hole_area: background holes of at most this many low-resolution pixels are filled; 0 for none.
         parameters: rounded count, for people.
     """
@@ -53,6 +54,7 @@ class Preset:
     correlation_filter: bool = False
     snap: bool = False
     close: bool = False
+    memories: int = 0
     fill_hole_area: int = 8
     parameters: str = ""
 
@@ -79,6 +81,7 @@ MODELS: dict[str, Preset] = {
             correlation_filter=True,
             snap=True,
             close=True,
+            memories=1,
             fill_hole_area=0,  # snapping leaves none
             parameters="4 M",
         ),
@@ -196,7 +199,7 @@ def made_of(net: SAM2Base, preset: Preset, device: torch.device, dtype: torch.dt
     if nets.ready(net, device, dtype):
         try:
             with torch.inference_mode():
-                compiled = CompiledParts(net, dtype)
+                compiled = CompiledParts(net, dtype, preset.memories or net.num_maskmem - 1)
         except RuntimeError as error:
             dtype, why = torch.float32, f"{why} Not compiled, and so slower and in float32: {error}."
     return Model(net, preset, net.image_size, device, dtype, why, compiled)

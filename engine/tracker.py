@@ -78,7 +78,11 @@ class Tracker:
         self.remembered_in = 0.0  # seconds, the newest frame with all others in its batch
         net = model.net
         self._limits = Limits(
-            net.num_maskmem - 1, net.max_obj_ptrs_in_encoder - 1, max_cond_frames, pin_first
+            net.num_maskmem - 1,
+            net.max_obj_ptrs_in_encoder - 1,
+            model.preset.memories,
+            max_cond_frames,
+            pin_first,
         )
         self._max_objects = max_objects
         self._patience = patience

@@ -45,12 +45,13 @@ class CompiledParts:
 
     Args:
         dtype: to compute in; what goes in and comes out is float32.
+        memories: of tracked frames that are read, as a rule.
     """
 
-    def __init__(self, net: SAM2Base, dtype: torch.dtype) -> None:
+    def __init__(self, net: SAM2Base, dtype: torch.dtype, memories: int) -> None:
         self._net, threads = net, torch.get_num_threads()
-        self._slots, self._pointers = net.num_maskmem, net.max_obj_ptrs_in_encoder  # with one prompted frame
-        examples = _Examples(net)
+        self._slots, self._pointers = memories + 1, net.max_obj_ptrs_in_encoder  # with one prompted frame
+        examples = _Examples(net, self._slots)
         self._no_prior = torch.zeros_like(examples.written(1)[1])
         self._encoder = Graph(Encoder(net), examples.encoded(), dtype, threads)
         self._look = Graph(net.look, examples.halved(), dtype, threads)
@@ -146,11 +147,11 @@ class CompiledParts:
 class _Examples:
     """Inputs of the graphs for a number of lanes on one frame, of numbers by chance."""
 
-    def __init__(self, net: SAM2Base) -> None:
+    def __init__(self, net: SAM2Base, slots: int) -> None:
         self._chance = torch.Generator().manual_seed(0)
         self._size, self._cells = net.image_size, net.sam_image_embedding_size
         self._width, self._memory = net.hidden_dim, net.mem_dim
-        self._slots, self._pointers = net.num_maskmem, net.max_obj_ptrs_in_encoder
+        self._slots, self._pointers = slots, net.max_obj_ptrs_in_encoder
         self._kept = 2 * net.memory_attention.layers[0].cross_attn_image.internal_dim
 
     def encoded(self) -> list[Tensor]:

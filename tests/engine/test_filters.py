@@ -16,6 +16,7 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from engine.correlation import CorrelationFilter
 from engine.features import Features
 from engine.filters import NEWER
+from engine.lanes import SPARSE
 from engine.models import Model
 from engine.regressor import Ends
 from engine.synthetic import SyntheticClip
@@ -171,18 +172,15 @@ def test_memory_keeps_what_was_seen_before_an_object_went_away(pico: Model, clip
     assert [e.frame for e in after.ring] == [e.frame + 18 for e in before.ring]
 
 
-def test_of_what_a_filter_is_sure_of_every_other_frame_is_remembered(
-    pico: Model, clip: SyntheticClip
-) -> None:
+def test_of_what_a_filter_is_sure_of_few_frames_are_remembered(pico: Model, clip: SyntheticClip) -> None:
     """However far apart the frames are that are followed."""
     tracker, kept = Tracker(pico), []
-    for t in range(0, 32, 2):
+    for t in range(0, 48, 2):
         tracker.step(Frame(t, clip.frame(t)[0], t / clip.fps), [click(clip, 1)] if t == 0 else [])
         kept.append({e.features.data_ptr() for e in tracker.tracks[1].memory.ring})
     new = [bool(after - before) for before, after in itertools.pairwise(kept)]
     assert new[0], "the first is, whatever the filter says"
-    assert sum(new[1:]) == pytest.approx(len(new[1:]) / 2, abs=1)
-    assert not any(a and b for a, b in itertools.pairwise(new))
+    assert sum(new[1:]) == pytest.approx(len(new[1:]) / SPARSE, abs=1)
 
 
 @torch.inference_mode()
@@ -226,10 +224,10 @@ def test_what_a_filter_is_sure_of_is_there_whatever_the_network_says(
 
 def test_filters_are_counted_and_let_go_of(pico: Model, clip: SyntheticClip) -> None:
     tracker = Tracker(pico, history=0)
-    list(play(tracker, clip, 0, 20, click(clip, 2)))
+    list(play(tracker, clip, 0, 40, click(clip, 2)))
     held = tracker.nbytes()
     assert held > sum(t.nbytes for t in filter_of(tracker, 2).tensors())
-    list(play(tracker, clip, 20, 40))
+    list(play(tracker, clip, 40, 60))
     assert tracker.nbytes() == held
 
 

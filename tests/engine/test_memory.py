@@ -94,6 +94,14 @@ def test_a_frame_of_which_nothing_is_remembered_lets_nothing_age() -> None:
         assert [age for age, _ in after] == [age for age, _ in before]
 
 
+def test_of_tracked_frames_the_newest_are_kept_where_that_is_enough() -> None:
+    few = Limits(spatial=6, pointers=15, newest=2, bank=2, pin_first=False)
+    spatial, pointers = ages(run(few, {0}, 40), 40)
+    assert spatial == [0, 2, 1]
+    assert pointers == [40, *range(1, 16)]
+    assert ages(run(few, {0}, 2), 2)[0] == [0, 1]
+
+
 def test_a_bank_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         Limits(6, 15, bank=1)
