@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # only the network has found needs the second; who claims what another has, so many times that one's odds.
 SURELY, UNAIDED, GAIN = 0.95, 0.5, 10.0
 SAME = 0.5  # of what two masks or boxes cover, that is in both of one thing
+NEW = 60  # frames after a prompt in which it may turn out that it has named what was named already
 
 
 def disown(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -79,7 +80,8 @@ def _of_rivals(stages: Stages, lanes: Sequence[Lane]) -> None:
     """One of two objects of a picture that have one mask: what passes before another is learnt as that.
 
     It is whose look by then is less like it began. Where both look as they began the one gives way that was
-    lost before: two things may look the same. If neither was, both are one thing to whoever prompted them.
+    lost before: two things may look the same. If neither was, and one is new, both are one thing to whoever
+    prompted them.
     """
     pairs = list(_rivals(lanes))
     if not pairs:
@@ -92,7 +94,7 @@ def _of_rivals(stages: Stages, lanes: Sequence[Lane]) -> None:
             _give_way(other)
         elif len(lost) == 1:
             _give_way(*lost)
-        elif not lost:
+        elif not lost and any(map(_is_new, pair)):
             _are_one(*pair)
 
 
@@ -114,6 +116,11 @@ def _give_way(lane: Lane) -> None:
     one = lane.filter
     if one is not None and one.template is not None:
         lane.filter = replace(one, template=one.template.first, turned=False)
+
+
+def _is_new(lane: Lane) -> bool:
+    bank = lane.memory.bank
+    return not bank or lane.frame - bank[-1].frame <= NEW
 
 
 def _are_one(lane: Lane, other: Lane) -> None:

@@ -28,10 +28,10 @@ def network(name: str, device: str, image_size: int, dtype: str | None) -> tuple
         if error.code != "MISSING_WEIGHTS" or preset is None or preset.config is None:
             raise
         model, weights = _random(name, device, image_size, precision), ", random weights"
-    model = dataclasses.replace(
-        model,
-        preset=dataclasses.replace(model.preset, fill_hole_area=0, correlation_filter=False, snap=False),
+    bare = dataclasses.replace(
+        model.preset, fill_hole_area=0, correlation_filter=False, snap=False, memories=0
     )
+    model = made_of(model.net, bare, model.device, model.dtype, model.why)
     return model, f"{name} at {model.image_size}, {str(model.dtype).removeprefix('torch.')}{weights}"
 
 
