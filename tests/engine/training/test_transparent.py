@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.training import material
 from engine.training.material import gather
 from engine.training.transparent import load_transparent
 from engine.types import EngineError
@@ -49,9 +50,13 @@ def test_what_is_no_object_on_nothing_is_left_out(tmp_path: Path) -> None:
         gather(None, [], [tmp_path], None, seed=0)
 
 
-def test_cutouts_come_from_files_and_folders_together(tmp_path: Path) -> None:
+def test_cutouts_come_from_files_and_folders_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = material.procedural_pictures
+    monkeypatch.setattr(material, "procedural_pictures", lambda count, g: few(count // 50, g))
     stamp(tmp_path, "one.png")
     torch.save(torch.zeros(2, 4, 128, 128, dtype=torch.uint8), tmp_path / "cutouts.pt")
-    material = gather(None, [], [tmp_path / "cutouts.pt", tmp_path], None, seed=0)
-    assert material.cutouts is not None
-    assert material.cutouts.shape == (3, 4, 128, 128)
+    gathered = gather(None, [], [tmp_path / "cutouts.pt", tmp_path], None, seed=0)
+    assert gathered.cutouts is not None
+    assert gathered.cutouts.shape == (3, 4, 128, 128)
