@@ -12,6 +12,7 @@ from test_filters import RED, placed
 from engine.models import Model
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
+from engine.training.heldout import prompt
 from engine.types import Box, Frame, MaskSet, Prompt
 
 PASSING = (2.4, 6.0)  # seconds of the built-in clip in which its first thing passes before the second
@@ -38,7 +39,7 @@ def test_what_passes_before_an_object_does_not_become_it(pico: Model) -> None:
     start, stop = (round(second * clip.fps) for second in PASSING)
     image, masks = clip.frame(start)
     tracker, overlaps = Tracker(pico), []
-    prompts = [boxed_mask(k, masks[k]) for k in (1, 2)]
+    prompts = [prompt(k, masks[k], "box") for k in (1, 2)]
     for t in range(start, stop):
         image, masks = clip.frame(t)
         first, second = tracker.step(Frame(t, image), prompts if t == start else ()).objects
@@ -47,18 +48,6 @@ def test_what_passes_before_an_object_does_not_become_it(pico: Model) -> None:
         overlaps.append(iou(second.mask, masks[2]))
     assert np.mean(overlaps[-10:]) > 0.9
     assert np.mean(overlaps) > 0.75
-
-
-def boxed_mask(object_id: int, mask: NDArray[np.bool_]) -> Box:
-    height, width = mask.shape
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return Box(
-        object_id,
-        columns[0] / width,
-        rows[0] / height,
-        (columns[-1] + 1) / width,
-        (rows[-1] + 1) / height,
-    )
 
 
 def test_what_was_lost_does_not_take_what_looks_the_same(pico: Model) -> None:
