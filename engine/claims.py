@@ -8,6 +8,7 @@ Does nothing for lanes without filters. Knows lanes and the verbs of a step; kno
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 # only the network has found needs the second; who claims what another has, so many times that one's odds.
 SURELY, UNAIDED, GAIN = 0.95, 0.5, 10.0
 SAME = 0.5  # of what two masks or boxes cover, that is in both of one thing
-NEW = 60  # frames after a prompt in which it may turn out that it has named what was named already
 
 
 def disown(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -53,13 +53,6 @@ def _beside(lane: Lane, other: Lane) -> bool:
     return other.features is lane.features and not _one_thing(lane, other)
 
 
-def _one_thing(lane: Lane, other: Lane) -> bool:
-    return any(
-        one.filter is not None and two.object_id in one.filter.twins
-        for one, two in ((lane, other), (other, lane))
-    )
-
-
 def _of_others(stages: Stages, lanes: Sequence[Lane]) -> None:
     """What has other colours, or was found by the network itself and does not look like its object."""
     unclear = [lane for lane in lanes if lane.filter is not None and lane.clear < correlation.DOUBTLESS]
@@ -79,9 +72,9 @@ def _of_others(stages: Stages, lanes: Sequence[Lane]) -> None:
 def _of_rivals(stages: Stages, lanes: Sequence[Lane]) -> None:
     """One of two objects of a picture that have one mask: what passes before another is learnt as that.
 
-    It is whose look by then is less like it began. Where both look as they began the one gives way that was
-    lost before: two things may look the same. If neither was, and one is new, both are one thing to whoever
-    prompted them.
+    It is whose look by then is less like it began. Where both look as they began (things may look the same,
+    and what is seen of one beside the other may do) it is the one that was lost before, or whose filter
+    answers more faintly.
     """
     pairs = list(_rivals(lanes))
     if not pairs:
@@ -89,25 +82,42 @@ def _of_rivals(stages: Stages, lanes: Sequence[Lane]) -> None:
     likely = dict(zip(map(id, lanes), _likely(stages, lanes, newest=False), strict=True))
     for pair in pairs:
         other, own = sorted(pair, key=lambda lane: likely[id(lane)])
-        lost = [lane for lane in pair if lane.filter and lane.filter.lost]
-        if odds(likely[id(own)]) >= GAIN * odds(likely[id(other)]):
-            _give_way(other)
-        elif len(lost) == 1:
-            _give_way(*lost)
-        elif not lost and any(map(_is_new, pair)):
-            _are_one(*pair)
+        if odds(likely[id(own)]) < GAIN * odds(likely[id(other)]):
+            other = min(pair, key=lambda lane: (not (lane.filter and lane.filter.lost), lane.answered))
+        _give_way(other)
 
 
 def _rivals(lanes: Sequence[Lane]) -> Iterator[tuple[Lane, Lane]]:
-    """Pairs of lanes with one mask that are not known to be one thing."""
+    """Pairs of lanes with one mask, but of those that had it when they first met: they are one thing."""
     if len(lanes) < 2:
         return
     masks = torch.cat([binary(lane.answer.filled) for lane in lanes]).flatten(1)
     both, area = masks @ masks.T, masks.sum(dim=1)
-    shares = both / (area[:, None] + area - both).clamp(min=1)
-    for a, b in (shares.triu(1) > SAME).nonzero().tolist():
-        if not _one_thing(lanes[a], lanes[b]):
-            yield lanes[a], lanes[b]
+    shares = (both / (area[:, None] + area - both).clamp(min=1)).tolist()
+    for (a, one), (b, other) in itertools.combinations(enumerate(lanes), 2):
+        shared = shares[a][b] > SAME
+        if not _met(one, other):
+            _meet(one, other, as_one=shared)
+        if shared and not _one_thing(one, other):
+            yield one, other
+
+
+def _met(lane: Lane, other: Lane) -> bool:
+    return any(b.story.serial in a.filter.met for a, b in _both_ways(lane, other) if a.filter)
+
+
+def _one_thing(lane: Lane, other: Lane) -> bool:
+    return any(b.story.serial in a.filter.twins for a, b in _both_ways(lane, other) if a.filter)
+
+
+def _meet(lane: Lane, other: Lane, as_one: bool) -> None:
+    one, serial = lane.filter, other.story.serial
+    if one is not None:
+        lane.filter = replace(one, met=one.met | {serial}, twins=one.twins | ({serial} if as_one else set()))
+
+
+def _both_ways(lane: Lane, other: Lane) -> tuple[tuple[Lane, Lane], tuple[Lane, Lane]]:
+    return (lane, other), (other, lane)
 
 
 def _give_way(lane: Lane) -> None:
@@ -116,16 +126,6 @@ def _give_way(lane: Lane) -> None:
     one = lane.filter
     if one is not None and one.template is not None:
         lane.filter = replace(one, template=one.template.first, turned=False)
-
-
-def _is_new(lane: Lane) -> bool:
-    bank = lane.memory.bank
-    return not bank or lane.frame - bank[-1].frame <= NEW
-
-
-def _are_one(lane: Lane, other: Lane) -> None:
-    if lane.filter is not None:
-        lane.filter = replace(lane.filter, twins=lane.filter.twins | {other.object_id})
 
 
 def _empty(lane: Lane) -> None:

@@ -64,7 +64,8 @@ class CorrelationFilter:
         lost: frames in a row on which it was not found; from LOST on it counts as well how often it must be,
         doubted: frames in a row on which it was doubtful that this is the object, found or not.
         turned: it looks other than when it began.
-        twins: other objects, by their ids, that are the same thing.
+        met: other objects that were in a picture with it, by the serials of their stories,
+        twins: and those of them that are the same thing.
         template: what the object looked like when it began and newest, by which its box is regressed.
     """
 
@@ -76,6 +77,7 @@ class CorrelationFilter:
     lost: int = 0
     doubted: int = 0
     turned: bool = False
+    met: frozenset[int] = frozenset()
     twins: frozenset[int] = frozenset()
     template: Template | None = None
 

@@ -47,7 +47,7 @@ def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
         return
     moved, answers = correlation.locate(*pictured(with_filter))
     for lane, there, clear in zip(with_filter, moved, answers, strict=True):
-        lane.filter, lane.clear = there, clear
+        lane.filter, lane.answered, lane.clear = there, clear, clear
         lane.asked = there.box if clear else None
     _fit(stages, [lane for lane in with_filter if lane.clear])
     for lane, clear in zip(with_filter, answers, strict=True):
@@ -134,7 +134,8 @@ def _seek(stages: Stages, lane: Lane, elsewhere: Tensor, doubtful: bool) -> None
     if likely >= FOUND and odds(likely) >= GAIN * odds(lane.likely):
         lane.filter, lane.likely = replace(places[best], doubted=0), likely
         lane.asked, lane.ends = ends.boxes[best], ends[best : best + 1]
-        lane.clear = max(float(peaks[best]), correlation.SURE if likely >= SURELY else correlation.FAINT)
+        lane.answered = float(peaks[best])
+        lane.clear = max(lane.answered, correlation.SURE if likely >= SURELY else correlation.FAINT)
 
 
 def learn(

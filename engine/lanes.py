@@ -51,7 +51,8 @@ class Lane:
         decoded: the newest answer, None before there is one.
         seen: the last frame the object was visible on.
         filter: the memory's, moved to where the object is on this frame,
-        clear: and how clear that was, 0 where it could not be told.
+        answered: what it answers to what is there,
+        clear: and how clear that is by all that is known, 0 where it could not be told.
         likely: how likely that is the object, by its look.
         asked: float32 [4], centre and size of the box that the network is asked with, where it is clear,
         ends: and where the object is by its look, if that agrees with the filter.
@@ -71,6 +72,7 @@ class Lane:
     conditioned: torch.Tensor | None = None
     decoded: Decoded | None = None
     filter: CorrelationFilter | None = None
+    answered: float = 0.0
     clear: float = 0.0
     likely: float = 0.0
     asked: Tensor | None = None

@@ -15,7 +15,7 @@ from engine.tracker import Tracker
 from engine.training.heldout import prompt
 from engine.types import Box, Frame, MaskSet, Prompt
 
-PASSING = (2.4, 6.0)  # seconds of the built-in clip in which its first thing passes before the second
+PASSING = (1.0, 4.5)  # seconds of the built-in clip in which its first thing passes before the second
 
 
 def boxed(object_id: int, x: int, y: int) -> Box:
@@ -35,11 +35,11 @@ def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def test_what_passes_before_an_object_does_not_become_it(pico: Model) -> None:
-    clip = SyntheticClip(320, 240, fps=15)
+    clip = SyntheticClip(320, 240, fps=30)
     start, stop = (round(second * clip.fps) for second in PASSING)
     image, masks = clip.frame(start)
     tracker, overlaps = Tracker(pico), []
-    prompts = [prompt(k, masks[k], "box") for k in (1, 2)]
+    prompts = [prompt(k, masks[k], "click") for k in (1, 2)]
     for t in range(start, stop):
         image, masks = clip.frame(t)
         first, second = tracker.step(Frame(t, image), prompts if t == start else ()).objects
