@@ -9,7 +9,7 @@ Does nothing for lanes without filters. Knows lanes and the verbs of a step; kno
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ def disown(stages: Stages, lanes: Sequence[Lane]) -> None:
     _of_others(stages, lanes)
     pictures: dict[int, list[Lane]] = {}
     for lane in lanes:
-        if lane.filter is not None and float(lane.answer.score) > 0:
+        if lane.filter is not None:
             pictures.setdefault(id(lane.features), []).append(lane)
     for several in pictures.values():
         _of_rivals(stages, several)
@@ -43,14 +43,10 @@ def disown(stages: Stages, lanes: Sequence[Lane]) -> None:
 
 def taken(lane: Lane, lanes: Sequence[Lane]) -> Tensor:
     """Boxes [n, 4] where it is not to be looked for: others are there, and look as they began."""
-    filters = [(other.filter, other.asked) for other in lanes if other is not lane and _beside(lane, other)]
+    beside = [other for other in lanes if other is not lane and other.features is lane.features]
+    filters = [(other.filter, other.asked) for other in beside if not _one_thing(lane, other)]
     boxes = [box for one, box in filters if one and not one.lost and not one.turned and box is not None]
     return torch.stack(boxes) if boxes else lane.features.top.new_zeros(0, 4)
-
-
-def _beside(lane: Lane, other: Lane) -> bool:
-    """On one picture, and not one thing."""
-    return other.features is lane.features and not _one_thing(lane, other)
 
 
 def _of_others(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -79,7 +75,8 @@ def _of_rivals(stages: Stages, lanes: Sequence[Lane]) -> None:
     pairs = list(_rivals(lanes))
     if not pairs:
         return
-    likely = dict(zip(map(id, lanes), _likely(stages, lanes, newest=False), strict=True))
+    several = list({id(lane): lane for pair in pairs for lane in pair}.values())
+    likely = dict(zip(map(id, several), _likely(stages, several, newest=False), strict=True))
     for pair in pairs:
         other, own = sorted(pair, key=lambda lane: likely[id(lane)])
         if odds(likely[id(own)]) < GAIN * odds(likely[id(other)]):
@@ -88,36 +85,36 @@ def _of_rivals(stages: Stages, lanes: Sequence[Lane]) -> None:
 
 
 def _rivals(lanes: Sequence[Lane]) -> Iterator[tuple[Lane, Lane]]:
-    """Pairs of lanes with one mask, but of those that had it when they first met: they are one thing."""
-    if len(lanes) < 2:
+    """Pairs of a picture's lanes with one mask, but of those that had it when they first met."""
+    visible = [lane for lane in lanes if float(lane.answer.score) > 0]
+    if len(visible) < 2:
         return
-    masks = torch.cat([binary(lane.answer.filled) for lane in lanes]).flatten(1)
+    known = {lane.story.serial for lane in lanes}
+    masks = torch.cat([binary(lane.answer.filled) for lane in visible]).flatten(1)
     both, area = masks @ masks.T, masks.sum(dim=1)
     shares = (both / (area[:, None] + area - both).clamp(min=1)).tolist()
-    for (a, one), (b, other) in itertools.combinations(enumerate(lanes), 2):
+    for (a, one), (b, other) in itertools.combinations(enumerate(visible), 2):
         shared = shares[a][b] > SAME
-        if not _met(one, other):
-            _meet(one, other, as_one=shared)
+        if _one_thing(one, other) is None:
+            _meet(one, other, shared, known)
         if shared and not _one_thing(one, other):
             yield one, other
 
 
-def _met(lane: Lane, other: Lane) -> bool:
-    return any(b.story.serial in a.filter.met for a, b in _both_ways(lane, other) if a.filter)
+def _one_thing(lane: Lane, other: Lane) -> bool | None:
+    """Whether two are one thing; None where they have not met."""
+    for one, two in ((lane, other), (other, lane)):
+        if one.filter is not None and two.story.serial in one.filter.met:
+            return one.filter.met[two.story.serial]
+    return None
 
 
-def _one_thing(lane: Lane, other: Lane) -> bool:
-    return any(b.story.serial in a.filter.twins for a, b in _both_ways(lane, other) if a.filter)
-
-
-def _meet(lane: Lane, other: Lane, as_one: bool) -> None:
-    one, serial = lane.filter, other.story.serial
+def _meet(lane: Lane, other: Lane, as_one: bool, known: Collection[int]) -> None:
+    """What is not `known` any more is forgotten: a stream may see any number of objects."""
+    one = lane.filter
     if one is not None:
-        lane.filter = replace(one, met=one.met | {serial}, twins=one.twins | ({serial} if as_one else set()))
-
-
-def _both_ways(lane: Lane, other: Lane) -> tuple[tuple[Lane, Lane], tuple[Lane, Lane]]:
-    return (lane, other), (other, lane)
+        met = {serial: same for serial, same in one.met.items() if serial in known}
+        lane.filter = replace(one, met={**met, other.story.serial: as_one})
 
 
 def _give_way(lane: Lane) -> None:

@@ -15,8 +15,8 @@ Knows pictures, boxes and masks; knows no network and no prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -64,8 +64,8 @@ class CorrelationFilter:
         lost: frames in a row on which it was not found; from LOST on it counts as well how often it must be,
         doubted: frames in a row on which it was doubtful that this is the object, found or not.
         turned: it looks other than when it began.
-        met: other objects that were in a picture with it, by the serials of their stories,
-        twins: and those of them that are the same thing.
+        met: whether other objects that were in a picture with it are the same thing, by the serials of their
+            stories.
         template: what the object looked like when it began and newest, by which its box is regressed.
     """
 
@@ -77,8 +77,7 @@ class CorrelationFilter:
     lost: int = 0
     doubted: int = 0
     turned: bool = False
-    met: frozenset[int] = frozenset()
-    twins: frozenset[int] = frozenset()
+    met: Mapping[int, bool] = field(default_factory=dict)
     template: Template | None = None
 
     def tensors(self) -> tuple[Tensor, ...]:

@@ -50,8 +50,8 @@ def locate(stages: Stages, lanes: Sequence[Lane]) -> None:
         lane.filter, lane.answered, lane.clear = there, clear, clear
         lane.asked = there.box if clear else None
     _fit(stages, [lane for lane in with_filter if lane.clear])
-    for lane, clear in zip(with_filter, answers, strict=True):
-        _seek(stages, lane, taken(lane, with_filter), doubtful=clear < DOUBTFUL or not lane.clear)
+    for lane in with_filter:
+        _seek(stages, lane, with_filter)
 
 
 def _fit(stages: Stages, lanes: Sequence[Lane]) -> None:
@@ -110,25 +110,26 @@ def _regressed(
     return {k: ends[n : n + 1] for n, k in enumerate(some)}
 
 
-def _seek(stages: Stages, lane: Lane, elsewhere: Tensor, doubtful: bool) -> None:
+def _seek(stages: Stages, lane: Lane, lanes: Sequence[Lane]) -> None:
     """Look for an object in the whole picture that is lost, or on every third frame that it is doubtful.
 
     That it looks like it is no reason not to: who has left an object learns what he went to.
 
     Args:
-        elsewhere: boxes [n, 4] where it is not to be looked for.
+        lanes: it and others; where those are it is not looked for.
     """
     one, look = lane.filter, lane.features.look
     assert one is not None
     assert look is not None
-    doubted = one.doubted + 1 if doubtful else 0
+    doubted = one.doubted + 1 if lane.answered < DOUBTFUL or not lane.clear else 0
     lane.filter = one = replace(one, doubted=doubted)
     if one.lost < correlation.LOST and (not doubted or doubted % PATIENCE):
         return
     boxes, peaks = search.everywhere(one, look, lane.frame, PLACES)
     places = [replace(one, box=box) for box in boxes]
     ends = stages.bounds.regress([lane.features] * len(places), places)
-    free = (pairwise(ends.boxes, elsewhere) <= SAME).all(dim=1) & (overlap(ends.boxes, boxes) > SCRAP)
+    free = (pairwise(ends.boxes, taken(lane, lanes)) <= SAME).all(dim=1)
+    free &= overlap(ends.boxes, boxes) > SCRAP
     best = int((ends.there * free).argmax())
     likely = float(ends.there[best] * free[best])
     if likely >= FOUND and odds(likely) >= GAIN * odds(lane.likely):

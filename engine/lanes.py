@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine import claims, correlation, filters
-from engine.boxes import overlap
+from engine.boxes import holding, overlap
 from engine.closeup import View
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded, Features
@@ -175,7 +175,7 @@ def seen(lanes: Sequence[Lane]) -> set[int]:
     if not lanes:
         return set()
     answers = Decoded.batch([lane.answer for lane in lanes])
-    there = (answers.score[:, 0] > 0) & (answers.filled.flatten(1) > 0).any(dim=1)
+    there = (answers.score[:, 0] > 0) & holding(answers.filled)
     return {id(lane) for lane, visible in zip(lanes, there.tolist(), strict=True) if visible}
 
 

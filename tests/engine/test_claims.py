@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_filters import RED, placed
+from test_filters import RED, filter_of, placed
 
 from engine.models import Model
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
 from engine.training.heldout import prompt
-from engine.types import Box, Frame, MaskSet, Prompt
+from engine.types import Box, Frame, MaskSet, Prompt, Remove
 
 PASSING = (1.0, 4.5)  # seconds of the built-in clip in which its first thing passes before the second
 
@@ -72,3 +72,15 @@ def test_one_thing_may_be_two_objects(pico: Model) -> None:
     said = followed(pico, pictures, {0: (boxed(1, 60, 60),), 2: (boxed(2, 60, 60),)})
     for result in (*said[2:6], said[-1]):
         assert all(found.mask.any() for found in result.objects)
+
+
+def test_of_objects_that_were_taken_away_nothing_is_kept(pico: Model) -> None:
+    """However many there have been beside one that stays."""
+    tracker, picture = Tracker(pico), placed((RED, 60, 60), (RED, 190, 190))
+    met = []
+    for t in range(12):
+        other = boxed(2, 190, 190) if t % 3 == 0 else Remove(2)
+        prompts = [boxed(1, 60, 60), other] if t == 0 else [other] if t % 3 != 1 else []
+        tracker.step(Frame(t, picture), prompts)
+        met.append(len(filter_of(tracker, 1).met))
+    assert max(met) == 1
