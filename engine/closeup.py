@@ -73,6 +73,9 @@ class View:
         return windows.lattice(box, box[:, 2:], count)
 
 
+WHOLE = View(0.0, 0.0, 1.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Closeup:
     """A mask in a view: logits float32 [1, 1, n, n]; beyond the view there is nothing of it."""

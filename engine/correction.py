@@ -92,7 +92,11 @@ def _look_closely(model: Model, lane: Lane, clicks: Clicks) -> None:
     there = view.points(points).clamp(0, 1)
     said = Clicks(there[None] * size, labels[None])
     drawn = dense_prompt(there, labels, model.net.sam_prompt_encoder.mask_input_size[0])
-    close = model.stages.closely([lane.features], [view], said, drawn)
+    stages = model.stages
+    seen = stages.near(lane.features, view)
+    certain = torch.ones(1, dtype=torch.bool, device=model.device)
+    decoded = stages.decode(stages.unremembered(seen), [seen], said, drawn, certain=certain)
+    close = stages.drawing.snapped(decoded, [seen], said).of([view])
     if float(overlap(close.outlines(), found)) > ASTRAY:
         lane.decoded = answer.drawn(close)
 

@@ -13,7 +13,7 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
 from engine.boxes import outline
-from engine.closeup import Closeup
+from engine.closeup import Closeup, View
 
 Closeups = tuple[Closeup | None, ...]  # of each lane, None where there is none; or empty for none at all
 LEAST_SCORE = 1e-3  # object score of what is known to be there; below zero, to be not
@@ -78,6 +78,19 @@ class Decoded:
         """The same if nothing is there."""
         nothing, score = torch.full_like(self.filled, NO_OBJ_SCORE), self.score.clamp(max=-LEAST_SCORE)
         return Decoded(nothing, nothing, self.pointer, score)
+
+    def of(self, views: Sequence[View | None]) -> Decoded:
+        """The same of whole pictures, where lanes are of what a view of theirs shows."""
+        masks, close = [*self.filled[:, None]], list(self.close or [None] * len(views))
+        for k, view in enumerate(views):
+            if view is not None:
+                mask, finer = Closeup(view, masks[k]), close[k]
+                masks[k] = mask.whole(masks[k].shape[-1])
+                close[k] = finer.of(view) if finer else mask
+        if not any(views):
+            return self
+        filled = torch.cat(masks)
+        return replace(self, logits=filled, filled=filled, close=tuple(close))
 
     def outlines(self) -> Tensor:
         """The boxes [B, 4], centre and size in 0..1, of the masks; 0 where empty."""

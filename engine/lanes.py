@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from engine import claims, correlation, filters
-from engine.boxes import holding, overlap
-from engine.closeup import View
+from engine.boxes import holding, overlap, seen_in
+from engine.closeup import WHOLE, View
 from engine.correlation import CorrelationFilter
 from engine.features import Decoded, Features
 from engine.memory import Entry, Memory
@@ -197,36 +198,65 @@ def track(stages: Stages, lanes: Sequence[Lane]) -> None:
             lane.decoded = decoded.lane(index)
     found = [lane for lane in lanes if lane.clear]
     near = views(found) if stages.looks_close else {}
-    _look_closely(stages, [lane for lane in found if lane.clear >= correlation.SURE], near)
-    for batch in _batches([lane for lane in found if lane.agreement < ASTRAY], _any):
-        _look(stages, batch, _conditioned(batch))
-        astray = [lane for lane in batch if lane.agreement < ASTRAY]
-        if astray:
-            _look(stages, astray, torch.cat([stages.unremembered(lane.features) for lane in astray]))
-    doubtful = [lane for lane in found if lane.clear < correlation.SURE]
-    _look_closely(stages, [lane for lane in doubtful if float(lane.answer.score) > 0], near)
-    coarse = [lane for lane in lanes if lane.features.picture is not None and not any(lane.answer.close)]
-    for batch in _batches(coarse, lambda lane: (int(lane.asked is not None),)):
-        features, decoded = [lane.features for lane in batch], Decoded.batch([lane.answer for lane in batch])
-        if batch[0].asked is None:
-            redrawn = stages.drawing.snapped(decoded, features)
-        else:
-            redrawn = stages.drawing.outlined(decoded, features, _asked(batch), _sketched(batch))
+    small = [lane for lane in found if id(lane) in near]
+    sure = [lane for lane in small if lane.clear >= correlation.SURE]
+    doubtful = [lane for lane in small if lane.clear < correlation.SURE]
+    _ask(stages, found, {id(lane): near[id(lane)] for lane in sure})
+    _ask(stages, _astray(sure))
+    _ask(stages, _astray(found), remembering=False)
+    _ask(stages, [lane for lane in doubtful if float(lane.answer.score) > 0], near)
+    unaided = [lane for lane in lanes if not lane.clear and lane.features.picture is not None]
+    for batch in _batches(unaided, _any):
+        decoded = Decoded.batch([lane.answer for lane in batch])
+        redrawn = stages.drawing.snapped(decoded, [lane.features for lane in batch])
         for index, lane in enumerate(batch):
             lane.decoded = redrawn.lane(index)
     claims.disown(stages, lanes)
 
 
-def _look(stages: Stages, lanes: Sequence[Lane], source: Tensor) -> None:
-    """Decode `source` where the filters say; the answer that agrees best with them stays."""
-    boxes = _asked(lanes)
-    certain = torch.tensor([lane.clear >= correlation.SURE for lane in lanes], device=boxes.device)
-    features = [lane.features for lane in lanes]
-    decoded = stages.decode(source, features, *stages.boxed(boxes), certain=certain)
-    agreements = overlap(decoded.outlines(), boxes).tolist()
-    for index, (lane, agreement) in enumerate(zip(lanes, agreements, strict=True)):
-        if agreement > lane.agreement:
-            lane.decoded, lane.agreement = decoded.lane(index), agreement
+def _ask(
+    stages: Stages,
+    lanes: Sequence[Lane],
+    near: Mapping[int, View] = MappingProxyType({}),
+    remembering: bool = True,
+) -> None:
+    """Decode and redraw where the filters say; the answer that agrees best with them stays.
+
+    Args:
+        near: lanes by `id` that are seen in views of their own, where memory is of no use.
+        remembering: the others are seen as memory has conditioned them.
+    """
+    for batch in _batches(lanes, _any):
+        looks = [near.get(id(lane)) for lane in batch]
+        features = [
+            lane.features if look is None else stages.near(lane.features, look)
+            for lane, look in zip(batch, looks, strict=True)
+        ]
+        sources = [
+            lane.conditioned if remembering and look is None else stages.unremembered(seen)
+            for lane, look, seen in zip(batch, looks, features, strict=True)
+        ]
+        boxes, sketches = _asked(batch), _sketched(batch)
+        parts = torch.cat([(look or WHOLE).box(boxes) for look in looks])
+        there = seen_in(parts, boxes)
+        certain = [lane.clear >= correlation.SURE or id(lane) in near for lane in batch]
+        decoded = stages.decode(
+            torch.cat([source for source in sources if source is not None]),
+            features,
+            *stages.boxed(there),
+            certain=torch.tensor(certain, device=boxes.device),
+        )
+        drawn = stages.drawing.outlined(decoded, features, there, sketches.seen(parts)).of(looks)
+        agreements = overlap(decoded.outlines(), there).tolist()
+        for index, (lane, agreement) in enumerate(zip(batch, agreements, strict=True)):
+            if agreement > lane.agreement:
+                answer, lane.agreement = drawn.lane(index), agreement
+                # What memory says, of whether a thing is there, is not to be had near by.
+                lane.decoded = lane.decoded.drawn(answer) if lane.decoded and id(lane) in near else answer
+
+
+def _astray(lanes: Sequence[Lane]) -> list[Lane]:
+    return [lane for lane in lanes if lane.agreement < ASTRAY]
 
 
 def views(lanes: Sequence[Lane]) -> dict[int, View]:
@@ -241,25 +271,6 @@ def views(lanes: Sequence[Lane]) -> dict[int, View]:
         for k in range(LOOKS, len(several)):
             del found[id(several[(k + several[0].frame * LOOKS) % len(several)])]
     return found
-
-
-def _look_closely(stages: Stages, lanes: Sequence[Lane], near: Mapping[int, View]) -> None:
-    """Decode small things in views of their own, from `views`, where it agrees better with the filters.
-
-    Memory is of no use there. It says whether a thing is there, though, where the filters are not sure.
-    """
-    for batch in _batches([lane for lane in lanes if id(lane) in near], _any):
-        looks = [near[id(lane)] for lane in batch]
-        boxes = _asked(batch)
-        there = torch.cat([view.boxes(box[None]) for view, box in zip(looks, boxes, strict=True)])
-        features = [lane.features for lane in batch]
-        decoded = stages.closely(features, looks, *stages.boxed(there), _sketched(batch))
-        agreements = overlap(decoded.outlines(), boxes).tolist()
-        for index, (lane, agreement) in enumerate(zip(batch, agreements, strict=True)):
-            if agreement > lane.agreement:
-                close = decoded.lane(index)
-                lane.decoded = close if lane.decoded is None else lane.decoded.drawn(close)
-                lane.agreement = agreement
 
 
 def _asked(lanes: Sequence[Lane]) -> Tensor:

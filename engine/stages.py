@@ -7,8 +7,6 @@ no prompt of a person and no id. A lane is one object on one frame; all lanes of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,8 +14,8 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
 from engine.bounds import Bounds
-from engine.closeup import Closeup, View
-from engine.drawing import Drawing, corners_of
+from engine.closeup import View
+from engine.drawing import Drawing
 from engine.features import LEAST_SCORE, Clicks, Closeups, Decoded, Features, distinct, of_lanes
 from engine.holes import fill_holes
 from engine.look import seen
@@ -25,7 +23,6 @@ from engine.memory import Memory
 from engine.parts import Masks, box_prompts
 from engine.pixels import halved, normalised, restored
 from engine.precision import in_precision
-from engine.regressor import Sketch
 
 if TYPE_CHECKING:
     from engine.models import Model
@@ -190,40 +187,8 @@ class Stages:
         absent: Tensor = (1 - there) * net.no_obj_ptr
         return pointer + absent
 
-    def closely(
-        self,
-        features: Sequence[Features],
-        views: Sequence[View],
-        clicks: Clicks,
-        drawn: Tensor,
-        sketch: Sketch | None = None,
-    ) -> Decoded:
-        """Masks of B lanes once more, each in a view of its picture, asked as if it were seen there first.
-
-        Args:
-            features: of presets that look `close`.
-            clicks: on each lane, in its view: a box, and what a person has clicked beside.
-            drawn: [B, 1, S/4, S/4] the same as mask prompts.
-            sketch: of each lane, in its picture.
-        """
-        seen = [self._closer(f, view) for f, view in zip(features, views, strict=True)]
-        source = torch.cat([self.unremembered(f) for f in seen])
-        certain = torch.ones(len(seen), dtype=torch.bool, device=source.device)
-        decoded = self.decode(source, seen, clicks, drawn, certain=certain)
-        if sketch is None:
-            redrawn = self.drawing.snapped(decoded, seen, clicks)
-        else:
-            there = sketch.seen(torch.cat([view.box(sketch.windows) for view in views]))
-            boxes = corners_of(clicks, self._net.image_size)
-            redrawn = self.drawing.outlined(decoded, seen, boxes, there)
-        masks = [Closeup(view, mask[None]) for view, mask in zip(views, redrawn.filled, strict=True)]
-        whole = torch.cat([mask.whole(decoded.filled.shape[-1]) for mask in masks])
-        finer = [c and c.of(view) for c, view in zip(redrawn.close, views, strict=False)]
-        close = tuple(c or mask for c, mask in zip_longest(finer, masks))
-        return replace(decoded, logits=whole, filled=whole, close=close)
-
-    def _closer(self, features: Features, view: View) -> Features:
-        """Of a view of the picture."""
+    def near(self, features: Features, view: View) -> Features:
+        """Of a view of the picture, for presets that look `close`."""
         assert features.image is not None, "expected features of a preset that looks close"
         image = normalised(view.cut(features.image, self._net.image_size) / 255)
         *high, top = self._levels(image)

@@ -63,6 +63,7 @@ class CompiledParts:
         self._encoder.prepare(examples.encoded())
         self._look.prepare(examples.halved())
         self._decoder.prepare(examples.decoded(1, CORRECTED))
+        self._decoder.prepare(examples.decoded(max(BATCHES), BOXED, frames=max(BATCHES)))
         for batch in BATCHES:
             for tokens in (CLICKED, BOXED):
                 self._decoder.prepare(examples.decoded(batch, tokens))
@@ -101,7 +102,7 @@ class CompiledParts:
         given = torch.full((1,), float(prior is not None))
         drawn = self._no_prior.expand(len(sparse), -1, -1, -1) if prior is None else prior
         source = source.expand(len(sparse), -1, -1, -1)
-        together = len(high[0]) == 1 and sparse.shape[1] in (CLICKED, BOXED)
+        together = sparse.shape[1] == BOXED or (len(high[0]) == 1 and sparse.shape[1] == CLICKED)
         parts = _parts([source, sparse, drawn, given, *high], together)
         masks, quality, tokens, score = _joined(self._decoder(*part) for part in parts)
         decoder = self._net.sam_mask_decoder
@@ -145,7 +146,7 @@ class CompiledParts:
 
 
 class _Examples:
-    """Inputs of the graphs for a number of lanes on one frame, of numbers by chance."""
+    """Inputs of the graphs for a number of lanes, on one frame where nothing else is said, by chance."""
 
     def __init__(self, net: SAM2Base, slots: int) -> None:
         self._chance = torch.Generator().manual_seed(0)
@@ -169,8 +170,8 @@ class _Examples:
     def windows(self, batch: int) -> list[Tensor]:
         return [self._some(batch, redrawer.BOXED, snap.SIDE, snap.SIDE)]
 
-    def decoded(self, batch: int, tokens: int) -> list[Tensor]:
-        fine, finer = self._map(1, self._width // 8, 4), self._map(1, self._width // 4, 2)
+    def decoded(self, batch: int, tokens: int, frames: int = 1) -> list[Tensor]:
+        fine, finer = self._map(frames, self._width // 8, 4), self._map(frames, self._width // 4, 2)
         sparse = self._some(batch, tokens, self._width)
         return [self._map(batch, self._width), sparse, self._map(batch, 1, 4), torch.ones(1), fine, finer]
 
@@ -211,7 +212,7 @@ def _parts(batches: Sequence[Tensor], together: bool) -> Iterator[list[Tensor]]:
     """Batches of lanes, or of one for all lanes, in parts of `BATCHES`, or one by one.
 
     Args:
-        together: lanes are on one frame, and such batches of them are compiled beforehand.
+        together: such batches of lanes are compiled beforehand.
     """
     first, count = 0, max(map(len, batches))
     while first < count:
