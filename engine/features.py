@@ -81,16 +81,16 @@ class Decoded:
 
     def of(self, views: Sequence[View | None]) -> Decoded:
         """The same of whole pictures, where lanes are of what a view of theirs shows."""
-        masks, close = [*self.filled[:, None]], list(self.close or [None] * len(views))
-        for k, view in enumerate(views):
-            if view is not None:
-                mask, finer = Closeup(view, masks[k]), close[k]
-                masks[k] = mask.whole(masks[k].shape[-1])
-                close[k] = finer.of(view) if finer else mask
         if not any(views):
             return self
-        filled = torch.cat(masks)
-        return replace(self, logits=filled, filled=filled, close=tuple(close))
+        logits, filled, close = [*self.logits[:, None]], [*self.filled[:, None]], list(self.close)
+        close = close or [None] * len(views)
+        for k, view in enumerate(views):
+            if view is not None:
+                mask, finer = Closeup(view, filled[k]), close[k]
+                logits[k] = filled[k] = mask.whole(filled[k].shape[-1])
+                close[k] = finer.of(view) if finer else mask
+        return replace(self, logits=torch.cat(logits), filled=torch.cat(filled), close=tuple(close))
 
     def outlines(self) -> Tensor:
         """The boxes [B, 4], centre and size in 0..1, of the masks; 0 where empty."""
