@@ -22,6 +22,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "engine": Kind("engine", "Engine"),
+    "steps": Kind("steps", "Whole steps"),
     "clicks": Kind("clicks", "Clicks"),
     "service": Kind("service", "Service"),
     "fal": Kind("fal", "fal-compatible API"),
@@ -52,10 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument(
         "--seconds", type=float, default=45.0, help="for one number of objects, all contenders together"
     )
+    steps = parser.add_argument_group("steps", "640x480 pictures of the built-in clip")
+    steps.add_argument("--step-objects", default="1,4", help="comma-separated numbers (default: %(default)s)")
+    steps.add_argument("--step-frames", type=int, default=200, help="of the clip (default: %(default)s)")
     clicks = parser.add_argument_group("clicks")
     clicks.add_argument("--tries", type=int, default=20, help="clicks of each kind (default: %(default)s)")
     service = parser.add_argument_group("service")
-    service.add_argument("--model", default="auto", help="of the server, the clicks and the API")
+    service.add_argument("--model", default="auto", help="of steps, the server, the clicks and the API")
     service.add_argument("--sizes", default="640x480,1280x720", help="comma-separated")
     service.add_argument("--sessions", default="1,2,4", help="comma-separated numbers of sessions at once")
     service.add_argument("--session-objects", type=int, default=1, help="objects in each session")

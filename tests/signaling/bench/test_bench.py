@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from checkpoint import Checkpoint
 
-from signaling.bench import hour, report
+from engine.models import Model
+from signaling.bench import hour, report, steps
 from signaling.bench.client import Swing
 from signaling.bench.held import Held
 from signaling.cli import main
@@ -33,6 +34,8 @@ def test_blocks_are_added_at_the_end(tmp_path: Path) -> None:
     [
         (["engine", "--objects", "1,x"], "--objects: expected positive numbers"),
         (["engine", "--models", "nonesuch"], "UNKNOWN_MODEL"),
+        (["steps", "--step-objects", "5"], "--step-objects: expected at most 4, got 5"),
+        (["steps", "--step-frames", "0"], "--step-frames: expected 1 or more, got 0"),
         (["service", "--sizes", "640"], "--sizes: expected sizes"),
         (["service", "--sessions", "0"], "--sessions: expected positive numbers"),
         (["fal", "--connections", "none"], "--connections: expected positive numbers"),
@@ -55,6 +58,23 @@ def test_the_swing_goes_forth_and_back_without_a_jump() -> None:
     assert shown[60:119] == forth[-2::-1]
     assert shown[119:125] == forth[1:7]
     assert [message["object_id"] for message in swing.prompts()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_whole_steps_are_measured_in_every_way(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "load_model", lambda *_, **__: tiny_model)
+    monkeypatch.setattr(steps.threads, "cores", lambda: 2)
+    monkeypatch.setattr(steps, "SIZE", (160, 120))
+    monkeypatch.setattr(steps, "WARM", 1)
+    monkeypatch.setattr(steps, "TURNS", 2)
+    rows = tmp_path / "rows.md"
+    flags = ["--step-objects", "1,2", "--step-frames", "3"]
+    assert main(["bench", "steps", *flags, "--out", str(rows)]) == 0
+    found = [cells(line) for line in rows.read_text().strip().splitlines()[-6:]]
+    ways = ["1 thread", "1 thread, as many encode the next picture", "2 threads"]
+    assert [row[1:3] for row in found] == [[count, way] for count in "12" for way in ways]
+    assert all(float(row[3]) > 0 and row[5] == "6" for row in found)
 
 
 @pytest.fixture

@@ -1,0 +1,154 @@
+"""Whole steps: a picture in, the masks of every object out at its size, with all that a model does for that.
+
+What is measured takes turns, clip by clip, so that other load meets all of it alike; medians are of clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine import threads
+from engine.ahead import Ahead
+from engine.models import DTYPES, Model, load_model
+from engine.rounds import Job, step_many
+from engine.synthetic import SyntheticClip
+from engine.tracker import Tracker
+from engine.types import EngineError, Frame, MaskSet, Point, Points
+from signaling.bench.command import numbers
+from signaling.command import CommandError
+
+HEADER = ("model", "objects", "how", "ms/frame", "10 to 90 %", "frames", "IoU")
+SIZE: Final = (640, 480)
+TURNS: Final = 3
+WARM: Final = 10  # frames of each clip that are not counted
+
+Clip = Sequence[tuple[NDArray[np.uint8], dict[int, NDArray[np.bool_]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a model computes: with so many threads, or so many for objects and as many for the next picture."""
+
+    model: Model
+    threads: int
+    ahead: bool
+
+    @property
+    def name(self) -> str:
+        several = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{several}, as many encode the next picture" if self.ahead else several
+
+
+@dataclass(slots=True)
+class _Times:
+    """Of one way and number of objects: milliseconds of frames, clip by clip, and how well they were met."""
+
+    clips: list[list[float]] = field(default_factory=list)
+    agreement: float = 0.0
+
+
+def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """The header and the rows.
+
+    Raises:
+        CommandError: an unknown model, no frames, or more objects than the clip has.
+    """
+    counts = numbers(arguments.step_objects, "--step-objects")
+    if arguments.step_frames < 1:
+        raise CommandError(f"--step-frames: expected 1 or more, got {arguments.step_frames}")
+    clip = _clip(arguments.step_frames + WARM)
+    if max(counts) > len(clip[0][1]):
+        raise CommandError(f"--step-objects: expected at most {len(clip[0][1])}, got {max(counts)}")
+    before = torch.get_num_threads()
+    try:
+        ways = list(_ways(arguments))
+        found = {(way, count): _Times() for count in counts for way in ways}
+        for turn in range(TURNS):
+            for (way, count), times in found.items():
+                print(f"{way.model.name}, {count} objects, {way.name}, {turn + 1} of {TURNS} ...", flush=True)
+                milliseconds, times.agreement = _follow(way, clip, count)
+                times.clips.append(milliseconds)
+    except EngineError as error:
+        raise CommandError(f"{error} [{error.code}]") from None
+    finally:
+        torch.set_num_threads(before)
+    return HEADER, [_row(way, count, times) for (way, count), times in found.items()]
+
+
+def _clip(frames: int) -> Clip:
+    clip = SyntheticClip(*SIZE)
+    return [clip.frame(index) for index in range(frames)]
+
+
+def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
+    """One thread, all there are, and one beside one that encodes; on accelerators threads are nothing."""
+    dtype = DTYPES[arguments.dtype] if arguments.dtype else None
+    for count in dict.fromkeys((1, threads.cores())):
+        torch.set_num_threads(count)
+        model = load_model(arguments.model, device=arguments.device, dtype=dtype)
+        yield Way(model, count, ahead=False)
+        if model.device.type != "cpu":
+            return
+        if count == 1 and threads.cores() > 1:
+            yield Way(model, count, ahead=True)
+
+
+def _follow(way: Way, clip: Clip, objects: int) -> tuple[list[float], float]:
+    """Milliseconds of each frame, and the mean IoU with the exact masks of what is to be seen."""
+    torch.set_num_threads(way.threads)
+    tracker, ahead = Tracker(way.model), Ahead(way.model)
+    frames = [Frame(index, picture) for index, (picture, _) in enumerate(clip)]
+    prompts = [_middle(i, clip[0][1][i]) for i in sorted(clip[0][1])[:objects]]
+    times: list[float] = []
+    met: list[float] = []
+    next_sight = ahead.begin(frames[0]) if way.ahead else None
+    for frame, (_, exact) in zip(frames, clip, strict=True):
+        started = time.perf_counter()
+        sight, next_sight = next_sight, None
+        if way.ahead and frame.index + 1 < len(frames):
+            next_sight = ahead.begin(frames[frame.index + 1])
+        (result,) = step_many(way.model, [Job(tracker, frame, () if frame.index else prompts, sight)])
+        if isinstance(result, Exception):
+            raise result
+        times.append(1e3 * (time.perf_counter() - started))
+        met.extend(_agreements(result, exact))
+    ahead.stop()
+    return times[WARM:], statistics.fmean(met)
+
+
+def _middle(object_id: int, mask: NDArray[np.bool_]) -> Points:
+    rows, columns = mask.nonzero()
+    height, width = mask.shape
+    return Points(object_id, (Point((columns.mean() + 0.5) / width, (rows.mean() + 0.5) / height),))
+
+
+def _agreements(result: MaskSet, exact: dict[int, NDArray[np.bool_]]) -> Iterator[float]:
+    for shown in result.objects:
+        wanted = exact[shown.object_id]
+        if wanted.any():
+            both = np.count_nonzero(shown.mask & wanted)
+            yield both / (np.count_nonzero(shown.mask) + np.count_nonzero(wanted) - both)
+
+
+def _row(way: Way, count: int, times: _Times) -> Sequence[str]:
+    frames = [milliseconds for clip in times.clips for milliseconds in clip]
+    low, high = np.percentile(frames, (10, 90))
+    model = way.model
+    return (
+        f"{model.name} at {model.image_size}, {str(model.dtype).removeprefix('torch.')}",
+        str(count),
+        way.name,
+        f"{statistics.median(map(statistics.median, times.clips)):.1f}",
+        f"{low:.1f} to {high:.1f}",
+        str(len(frames)),
+        f"{times.agreement:.3f}",
+    )
