@@ -29,9 +29,9 @@ FOLLOW = 0.12  # of the way to them that a filter's box goes in a frame
 # How likely something is the object: below the first it is not; what is found elsewhere needs the second.
 NOT, FOUND = 0.25, 0.8
 SCRAP = 0.1  # overlap with where a filter found something, below which that is but a piece of what is beside
-# An answer that is less clear leaves doubts; on each so many frames of those in a row the whole picture is
-# searched as well, and on each so many of those on which the object is lost. So many places are looked at.
-DOUBTFUL, PATIENCE, AWAY, PLACES = 0.4, 3, 2, 4
+# An answer that is less clear leaves doubts; on each so many frames of those in a row, the whole picture is
+# searched as well. So many places of it are looked at.
+DOUBTFUL, PATIENCE, PLACES = 0.4, 3, 4
 # Likelihood below which an object looks other than on its first picture, and is compared with a newer one as
 # well, taken on each so many frames: who compares with what he drew himself adds up what is wrong with it.
 # As often it is asked whether it looks as on the first again.
@@ -111,10 +111,9 @@ def _regressed(
 
 
 def _seek(stages: Stages, lane: Lane, lanes: Sequence[Lane]) -> None:
-    """Look for an object in the whole picture, now and then, that is lost or doubtful.
+    """Look for an object in the whole picture that is lost, or on every third frame that it is doubtful.
 
-    That it looks like it is no reason not to: who has left an object learns what he went to. What was found
-    so on the frame before is always looked for, until its filter is believed again.
+    That it looks like it is no reason not to: who has left an object learns what he went to.
 
     Args:
         lanes: it and others; where those are it is not looked for.
@@ -124,10 +123,9 @@ def _seek(stages: Stages, lane: Lane, lanes: Sequence[Lane]) -> None:
     assert look is not None
     doubted = one.doubted + 1 if lane.answered < DOUBTFUL or not lane.clear else 0
     lane.filter = one = replace(one, doubted=doubted)
-    due = doubted % AWAY == 1 if one.lost >= correlation.LOST else doubted and doubted % PATIENCE == 0
-    if not due:
+    if one.lost < correlation.LOST and (not doubted or doubted % PATIENCE):
         return
-    boxes, peaks = search.everywhere(one, look, lane.frame // AWAY, PLACES)
+    boxes, peaks = search.everywhere(one, look, lane.frame, PLACES)
     places = [replace(one, box=box) for box in boxes]
     ends = stages.bounds.regress([lane.features] * len(places), places)
     free = (pairwise(ends.boxes, taken(lane, lanes)) <= SAME).all(dim=1)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PRECISION, PRECISIONS = "INFERENCE_PRECISION_HINT", {torch.float32: "f32", torch.bfloat16: "bf16"}
+SMALL = 2**16  # bytes of a tensor
 TOLERATED = {torch.float32: 1e-3, torch.bfloat16: 0.03}  # of `_difference`; usual are 1e-6 and 5e-3
 
 
@@ -94,22 +95,38 @@ class Graph:
 
 
 class _Compiled:
-    """For one shape of each input."""
+    """For one shape of each input.
+
+    Large tensors it reads and writes where they are; small ones are copied, for to tell OpenVINO where one is
+    takes longer than that.
+    """
 
     def __init__(self, core: openvino.Core, model: openvino.Model, options: dict[str, object]) -> None:
         compiled = core.compile_model(model, "CPU", options)
         self._request = compiled.create_infer_request()
-        self._shapes = [tuple(out.shape) for out in compiled.outputs]
+        shapes = [tuple(out.shape) for out in compiled.outputs]
+        self._outputs = [torch.empty(shape) for shape in shapes]
+        self._kept: dict[int, Tensor] = {}
+        for index, tensor in enumerate(self._outputs):
+            self._request.set_output_tensor(index, _shared(tensor))
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        outputs = [torch.empty(shape) for shape in self._shapes]
         given = [x.contiguous() for x in inputs]
         for index, tensor in enumerate(given):
-            self._request.set_input_tensor(index, _shared(tensor))
+            if tensor.nbytes > SMALL:
+                self._request.set_input_tensor(index, _shared(tensor))
+            elif index in self._kept:
+                self._kept[index].copy_(tensor)
+            else:
+                self._kept[index] = tensor.clone()
+                self._request.set_input_tensor(index, _shared(self._kept[index]))
+        outputs = list(self._outputs)
         for index, tensor in enumerate(outputs):
-            self._request.set_output_tensor(index, _shared(tensor))
+            if tensor.nbytes > SMALL:
+                outputs[index] = torch.empty_like(tensor)
+                self._request.set_output_tensor(index, _shared(outputs[index]))
         self._request.infer()
-        return outputs
+        return [out.clone() if out is kept else out for out, kept in zip(outputs, self._outputs, strict=True)]
 
 
 def _difference(got: Tensor, wanted: Tensor) -> float:
