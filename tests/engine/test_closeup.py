@@ -194,6 +194,33 @@ def test_large_things_are_what_they_were_without(pico: Model, coarse: Model) -> 
         assert np.array_equal(ours.objects[0].mask, theirs.objects[0].mask)
 
 
+def test_small_and_large_things_are_what_they_are_alone(pico: Model) -> None:
+    """They are decoded together, the small one in its view and the others in the whole picture."""
+    boxes = {2: (0.55, 0.1, 0.9, 0.45), 3: (0.6, 0.55, 0.95, 0.95), 4: (0.05, 0.08, 0.35, 0.4)}
+    colours = {2: (40, 60, 190), 3: (210, 190, 60), 4: (230, 230, 230)}
+
+    def picture(t: int) -> Image:
+        image, _ = scene(t)
+        for k, (left, top, right, bottom) in boxes.items():
+            rows, columns = (
+                (round(top * HEIGHT), round(bottom * HEIGHT)),
+                (round(left * WIDTH) + t, round(right * WIDTH)),
+            )
+            image[slice(*rows), slice(*columns)] = colours[k]
+        return image
+
+    prompts: list[Prompt] = [drawn(), *(Box(k, *corners) for k, corners in boxes.items())]
+    together, alone = Tracker(pico), [Tracker(pico) for _ in prompts]
+    for t in range(FRAMES):
+        frame = Frame(t, picture(t))
+        shown = together.step(frame, prompts if t == 0 else []).objects
+        for tracker, prompt, ours in zip(alone, prompts, shown, strict=True):
+            (theirs,) = tracker.step(frame, [prompt] if t == 0 else []).objects
+            assert ours.mask.any()
+            assert iou(ours.mask, theirs.mask) > 0.95
+    assert together.tracks[1].answer.close[0].view.width < 0.5
+
+
 def test_a_click_away_is_heard_on_a_small_thing(pico: Model) -> None:
     tracker, (x, y) = Tracker(pico), place(0)
     image, _ = scene(0)
