@@ -24,6 +24,17 @@ def share() -> int:
     return torch.get_num_threads()
 
 
+def use(count: int) -> int:
+    """Let torch compute with so many, for the calling thread and those that begin later.
+
+    Returns:
+        how many it computed with before.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    return before
+
+
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

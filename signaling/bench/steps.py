@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine import threads
@@ -68,7 +67,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
     clip = _clip(arguments.step_frames + WARM)
     if max(counts) > len(clip[0][1]):
         raise CommandError(f"--step-objects: expected at most {len(clip[0][1])}, got {max(counts)}")
-    before = torch.get_num_threads()
+    before = threads.use(1)
     try:
         ways = list(_ways(arguments))
         found = {(way, count): _Times() for count in counts for way in ways}
@@ -80,7 +79,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
     except EngineError as error:
         raise CommandError(f"{error} [{error.code}]") from None
     finally:
-        torch.set_num_threads(before)
+        threads.use(before)
     return HEADER, [_row(way, count, times) for (way, count), times in found.items()]
 
 
@@ -93,7 +92,7 @@ def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
     """One thread, all there are, and one beside one that encodes; on accelerators threads are nothing."""
     dtype = DTYPES[arguments.dtype] if arguments.dtype else None
     for count in dict.fromkeys((1, threads.cores())):
-        torch.set_num_threads(count)
+        threads.use(count)
         model = load_model(arguments.model, device=arguments.device, dtype=dtype)
         yield Way(model, count, ahead=False)
         if model.device.type != "cpu":
@@ -104,7 +103,7 @@ def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
 
 def _follow(way: Way, clip: Clip, objects: int) -> tuple[list[float], float]:
     """Milliseconds of each frame, and the mean IoU with the exact masks of what is to be seen."""
-    torch.set_num_threads(way.threads)
+    threads.use(way.threads)
     tracker, ahead = Tracker(way.model), Ahead(way.model)
     frames = [Frame(index, picture) for index, (picture, _) in enumerate(clip)]
     prompts = [_middle(i, clip[0][1][i]) for i in sorted(clip[0][1])[:objects]]
