@@ -20,7 +20,7 @@ def share() -> int:
         threads that torch computes with now.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, cores() // 2))
+        use(max(1, cores() // 2))
     return torch.get_num_threads()
 
 

@@ -21,9 +21,10 @@ from engine.models import DTYPES, Model, load_model
 from engine.rounds import Job, step_many
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
-from engine.types import EngineError, Frame, MaskSet, Point, Points
+from engine.types import EngineError, Frame, Point, Points
 from signaling.bench.command import numbers
 from signaling.command import CommandError
+from signaling.demo.score import iou
 
 HEADER = ("model", "objects", "how", "ms/frame", "10 to 90 %", "frames", "IoU")
 SIZE: Final = (640, 480)
@@ -64,9 +65,11 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
     counts = numbers(arguments.step_objects, "--step-objects")
     if arguments.step_frames < 1:
         raise CommandError(f"--step-frames: expected 1 or more, got {arguments.step_frames}")
-    clip = _clip(arguments.step_frames + WARM)
-    if max(counts) > len(clip[0][1]):
-        raise CommandError(f"--step-objects: expected at most {len(clip[0][1])}, got {max(counts)}")
+    source = SyntheticClip(*SIZE)
+    if max(counts) > len(source.object_ids):
+        raise CommandError(f"--step-objects: expected at most {len(source.object_ids)}, got {max(counts)}")
+    clip = [source.frame(index) for index in range(arguments.step_frames + WARM)]
+    clicks = [Points(i, (Point(x, y),)) for i, (_, x, y) in sorted(source.clicks().items())]
     before = threads.use(1)
     try:
         ways = list(_ways(arguments))
@@ -74,18 +77,13 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
         for turn in range(TURNS):
             for (way, count), times in found.items():
                 print(f"{way.model.name}, {count} objects, {way.name}, {turn + 1} of {TURNS} ...", flush=True)
-                milliseconds, times.agreement = _follow(way, clip, count)
+                milliseconds, times.agreement = _follow(way, clip, clicks[:count])
                 times.clips.append(milliseconds)
     except EngineError as error:
         raise CommandError(f"{error} [{error.code}]") from None
     finally:
         threads.use(before)
     return HEADER, [_row(way, count, times) for (way, count), times in found.items()]
-
-
-def _clip(frames: int) -> Clip:
-    clip = SyntheticClip(*SIZE)
-    return [clip.frame(index) for index in range(frames)]
 
 
 def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
@@ -101,41 +99,27 @@ def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
             yield Way(model, count, ahead=True)
 
 
-def _follow(way: Way, clip: Clip, objects: int) -> tuple[list[float], float]:
+def _follow(way: Way, clip: Clip, clicks: Sequence[Points]) -> tuple[list[float], float]:
     """Milliseconds of each frame, and the mean IoU with the exact masks of what is to be seen."""
     threads.use(way.threads)
-    tracker, ahead = Tracker(way.model), Ahead(way.model)
+    tracker, ahead = Tracker(way.model), Ahead(way.model) if way.ahead else None
     frames = [Frame(index, picture) for index, (picture, _) in enumerate(clip)]
-    prompts = [_middle(i, clip[0][1][i]) for i in sorted(clip[0][1])[:objects]]
     times: list[float] = []
     met: list[float] = []
-    next_sight = ahead.begin(frames[0]) if way.ahead else None
+    next_sight = ahead.begin(frames[0]) if ahead else None
     for frame, (_, exact) in zip(frames, clip, strict=True):
         started = time.perf_counter()
         sight, next_sight = next_sight, None
-        if way.ahead and frame.index + 1 < len(frames):
+        if ahead and frame.index + 1 < len(frames):
             next_sight = ahead.begin(frames[frame.index + 1])
-        (result,) = step_many(way.model, [Job(tracker, frame, () if frame.index else prompts, sight)])
+        (result,) = step_many(way.model, [Job(tracker, frame, () if frame.index else clicks, sight)])
         if isinstance(result, Exception):
             raise result
         times.append(1e3 * (time.perf_counter() - started))
-        met.extend(_agreements(result, exact))
-    ahead.stop()
+        met.extend(iou(o.mask, exact[o.object_id]) for o in result.objects if exact[o.object_id].any())
+    if ahead:
+        ahead.stop()
     return times[WARM:], statistics.fmean(met)
-
-
-def _middle(object_id: int, mask: NDArray[np.bool_]) -> Points:
-    rows, columns = mask.nonzero()
-    height, width = mask.shape
-    return Points(object_id, (Point((columns.mean() + 0.5) / width, (rows.mean() + 0.5) / height),))
-
-
-def _agreements(result: MaskSet, exact: dict[int, NDArray[np.bool_]]) -> Iterator[float]:
-    for shown in result.objects:
-        wanted = exact[shown.object_id]
-        if wanted.any():
-            both = np.count_nonzero(shown.mask & wanted)
-            yield both / (np.count_nonzero(shown.mask) + np.count_nonzero(wanted) - both)
 
 
 def _row(way: Way, count: int, times: _Times) -> Sequence[str]:
