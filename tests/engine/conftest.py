@@ -19,9 +19,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pico() -> Model:
+    """The bundled model as it runs here; compiling it takes seconds."""
     return load_model("pico")
+
+
+@pytest.fixture(scope="session")
+def exact_pico() -> Model:
+    """The same in float32, on the CPU."""
+    return load_model("pico", device="cpu", dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")

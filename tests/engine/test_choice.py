@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.choice import Redraw, likeliest
 from engine.features import Clicks
-from engine.models import Model, load_model
+from engine.models import Model
 from engine.parts import Masks
 from engine.redrawer import Redrawn, clicked
 from engine.synthetic import SyntheticClip
@@ -34,13 +34,8 @@ def candidates() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
-    return load_model("pico", dtype=torch.float32)
-
-
-@pytest.fixture(scope="module")
-def redraw(model: Model) -> Redraw:
-    return partial(clicked, model.net.redrawer)
+def redraw(exact_pico: Model) -> Redraw:
+    return partial(clicked, exact_pico.net.redrawer)
 
 
 class Judge:
@@ -62,10 +57,10 @@ def test_the_best_is_taken_and_nothing_never_is(redraw: Redraw) -> None:
 
 
 @torch.inference_mode()
-def test_masks_of_nothing_stay_as_they_are(model: Model) -> None:
+def test_masks_of_nothing_stay_as_they_are(exact_pico: Model) -> None:
     nothing = torch.full((1, 3, GRID, GRID), -1024.0)
-    features = model.stages.encode(torch.zeros(1, 3, model.image_size, model.image_size))
-    best, logits, close = model.stages.drawing.chosen(nothing, features, Clicks(CLICK * 256, HERE))
+    features = exact_pico.stages.encode(torch.zeros(1, 3, exact_pico.image_size, exact_pico.image_size))
+    best, logits, close = exact_pico.stages.drawing.chosen(nothing, features, Clicks(CLICK * 256, HERE))
     assert 0 <= int(best) < 3
     assert torch.equal(logits, nothing[:, :1])
     assert close == (None,)
@@ -141,22 +136,22 @@ def test_at_the_edge_of_the_picture_it_is_no_trouble(redraw: Redraw) -> None:
 
 @torch.inference_mode()
 def test_pico_shows_the_candidate_that_is_chosen(
-    model: Model, redraw: Redraw, monkeypatch: pytest.MonkeyPatch
+    exact_pico: Model, redraw: Redraw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a click; and it is not redrawn once more."""
     clip = SyntheticClip(320, 240)
-    stages, size = model.stages, model.image_size
-    features = stages.encode(model.pixels.read(Frame(0, clip.frame(0)[0])))[0]
+    stages, size = exact_pico.stages, exact_pico.image_size
+    features = stages.encode(exact_pico.pixels.read(Frame(0, clip.frame(0)[0])))[0]
     assert features.picture is not None
     offered: list[tuple[Tensor, Tensor]] = []
-    decode = model.parts.masks
+    decode = exact_pico.parts.masks
 
     def watched(*args: Any) -> Masks:
         out = decode(*args)
         offered.append(out[:2])
         return out
 
-    monkeypatch.setattr(model.parts, "masks", watched)
+    monkeypatch.setattr(exact_pico.parts, "masks", watched)
     changed = 0
     for x in torch.linspace(0.1, 0.9, 5).tolist():
         for y in torch.linspace(0.1, 0.9, 4).tolist():

@@ -37,9 +37,9 @@ def without_gradients() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model(exact_pico: Model) -> Model:
     """Trained, or what is remembered would hardly tell."""
-    return load_model("pico", device="cpu", dtype=torch.float32)
+    return exact_pico
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine import correlation, search
+from engine import correlation, search, weights
 from engine.colours import LOW
 from engine.correlation import CorrelationFilter
 from engine.look import COLOURS, Look, seen
-from engine.models import load_model
+from engine.models import MODELS
+from engine.pico import build_pico
 
 SIZE = 256
 
@@ -45,7 +46,9 @@ def looked(image: Tensor) -> Tensor:
 
 @cache
 def taught() -> Look:
-    look = load_model("pico").net.look
+    net = build_pico().eval()
+    weights.load(net, weights.find(MODELS["pico"]))
+    look = net.look
     assert isinstance(look, Look)
     return look
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scripted import CLICK, FPS, MORE, OTHER, Run, assert_same, run, small_model
 
 from engine import history, lanes
-from engine.models import Model, load_model
+from engine.models import Model
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
 from engine.types import Frame, Keep, Point, Points, Prompt, Release, Reset, Undo
@@ -116,16 +116,18 @@ def test_reset_forgets_objects_and_not_the_picture(model: Model) -> None:
     assert_same(ours, theirs, ours.landed(ours.results[now].pending[0], now))
 
 
-def test_things_clicked_on_a_picture_of_five_seconds_ago_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_things_clicked_on_a_picture_of_five_seconds_ago_are_found(
+    pico: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bundled model on the built-in scene; half of the frames between are gone by then."""
     monkeypatch.setattr(history, "WAY", 15)
     fps, then, now, end = 10, 3, 53, 70
-    clip, model = SyntheticClip(320, 240, fps=fps), load_model("pico")
+    clip = SyntheticClip(320, 240, fps=fps)
     clicks = [
         Points(i, (Point(x, y),), frame_index=then)
         for i, (x, y) in ((i, middle(mask)) for i, mask in clip.frame(then)[1].items())
     ]
-    late, on_time = Tracker(model), Tracker(model)
+    late, on_time = Tracker(pico), Tracker(pico)
     ours, theirs, landed = [], [], end
     for index in range(end):
         picture, truth = clip.frame(index)

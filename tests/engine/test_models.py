@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from sam2 import build_sam
 
 from engine import machine, models, nets, weights
-from engine.models import MODELS, Preset, load_model
+from engine.models import MODELS, Model, Preset, load_model
 from engine.pico import build_pico
 from engine.synthetic import SyntheticClip
 from engine.tracker import Tracker
@@ -242,7 +242,9 @@ def test_bfloat16_runs_under_autocast(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("multiplied", [True, False])
-def test_pico_sees_the_same_in_bfloat16(multiplied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pico_sees_the_same_in_bfloat16(
+    exact_pico: Model, multiplied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Packed where the CPU multiplies it, under autocast where it does not; its filters see float32."""
     if multiplied and not machine.cpu_has_bf16():
         pytest.skip("this CPU does not multiply bfloat16")
@@ -250,8 +252,9 @@ def test_pico_sees_the_same_in_bfloat16(multiplied: bool, monkeypatch: pytest.Mo
     clip = SyntheticClip(160, 120)
     prompts = [Points(i, (Point(x, y),)) for i, (_, x, y) in clip.clicks().items()]
     masks = []
-    for dtype in (torch.float32, torch.bfloat16):
-        tracker = Tracker(load_model("pico", device="cpu", dtype=dtype))
+    rough = load_model("pico", device="cpu", dtype=torch.bfloat16)
+    for model in (exact_pico, rough):
+        tracker = Tracker(model)
         steps = [tracker.step(Frame(k, clip.frame(k)[0]), [] if k else prompts) for k in range(3)]
         masks.append(np.stack([[o.mask for o in step.objects] for step in steps]))
     shared, either = (masks[0] & masks[1]).sum((2, 3)), (masks[0] | masks[1]).sum((2, 3))

@@ -95,16 +95,18 @@ def test_pieces_run_in_the_engines_thread(model: Model) -> None:
 
 
 @torch.inference_mode()
-def test_pico_s_proposals_lie_along_the_colours_of_the_picture() -> None:
-    pico = load_model("pico", dtype=torch.float32)
+def test_pico_s_proposals_lie_along_the_colours_of_the_picture(
+    exact_pico: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = SyntheticClip(320, 240)
     picture, truth = clip.frame(0)
-    features = segments.encode(pico, Frame(0, picture))
+    features = segments.encode(exact_pico, Frame(0, picture))
     points = [Point(x, y) for _, x, y in clip.clicks().values()]
-    offered = segments.propose(pico, features, points, 0.0, 0.0)
+    offered = segments.propose(exact_pico, features, points, 0.0, 0.0)
     redrawn = [segments.enlarge(p, 320, 240, 0) for p in offered]
-    pico.stages.drawing._snaps = False
-    plain = [segments.enlarge(p, 320, 240, 0) for p in segments.propose(pico, features, points, 0.0, 0.0)]
+    monkeypatch.setattr(exact_pico.stages.drawing, "_snaps", False)
+    offered = segments.propose(exact_pico, features, points, 0.0, 0.0)
+    plain = [segments.enlarge(p, 320, 240, 0) for p in offered]
     best = [
         [max((mask & truth[i]).sum() / (mask | truth[i]).sum() for mask in masks) for i in clip.clicks()]
         for masks in (redrawn, plain)
