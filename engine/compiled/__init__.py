@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine import machine, redrawer, snap
 from engine.around import SIDE
@@ -24,11 +25,12 @@ from engine.parts import Masks, Read, no_clicks, pointer_places
 from engine.pico import ResidualTrunk
 from engine.regressor import EMBEDDED, KEYS, TOLD, VIEWS, Found
 
-BATCHES = (4, 1)  # of lanes, compiled each, in 50 MiB; two together take no less time than one by one
+BATCHES = (1, 4)  # of lanes, compiled each, in 50 MiB; two together take no less time than one by one
 # Tokens of such prompts: their points, and one for that there are no more. A lane that is not prompted has
 # as many as one that is clicked.
 CLICKED, BOXED, CORRECTED = 2, 3, 4
 MORE = 3  # prompted frames in steps of which what is read is filled up, beyond the first
+AT_ONCE = 2  # parts that are compiled: the mask decoder alone takes a third of the time of all
 
 
 def can_compile(net: SAM2Base, device: torch.device, dtype: torch.dtype) -> bool:
@@ -53,25 +55,22 @@ class CompiledParts:
         self._slots, self._pointers = memories + 1, net.max_obj_ptrs_in_encoder  # with one prompted frame
         examples = _Examples(net, self._slots)
         self._no_prior = torch.zeros_like(examples.written(1)[1])
-        self._encoder = Graph(Encoder(net), examples.encoded(), dtype, threads)
-        self._look = Graph(net.look, examples.halved(), dtype, threads)
-        self._decoder = Graph(Decoder(net), examples.decoded(1, BOXED), dtype, threads)
-        self._writer = Graph(Writer(net), examples.written(1), dtype, threads)
-        self._reader = Graph(Reader(net), examples.read(1, 0), dtype, threads)
-        self._regressor = Graph(net.regressor, examples.regressed(1), dtype, threads)
-        self._outliner = Graph(net.outliner, examples.windows(1), dtype, threads)
-        self._encoder.prepare(examples.encoded())
-        self._look.prepare(examples.halved())
-        self._decoder.prepare(examples.decoded(1, CORRECTED))
-        self._decoder.prepare(examples.decoded(max(BATCHES), BOXED, frames=max(BATCHES)))
-        for batch in BATCHES:
-            for tokens in (CLICKED, BOXED):
-                self._decoder.prepare(examples.decoded(batch, tokens))
-            self._writer.prepare(examples.written(batch))
-            self._regressor.prepare(examples.regressed(batch))
-            self._outliner.prepare(examples.windows(batch))
-            for more in (0, MORE):
-                self._reader.prepare(examples.read(batch, more))
+        decoded = [examples.decoded(batch, tokens) for batch in BATCHES for tokens in (BOXED, CLICKED)]
+        decoded += [examples.decoded(1, CORRECTED), examples.decoded(max(BATCHES), BOXED, max(BATCHES))]
+        read = [examples.read(batch, more) for batch in BATCHES for more in (0, MORE)]
+        parts: list[tuple[nn.Module, list[list[Tensor]]]] = [
+            (Decoder(net), decoded),  # takes longest, and so begins
+            (Reader(net), read),
+            (Encoder(net), [examples.encoded()]),
+            (net.look, [examples.halved()]),
+            (Writer(net), [examples.written(batch) for batch in BATCHES]),
+            (net.regressor, [examples.regressed(batch) for batch in BATCHES]),
+            (net.outliner, [examples.windows(batch) for batch in BATCHES]),
+        ]
+        with ThreadPoolExecutor(AT_ONCE, "compiler") as pool:
+            graphs = pool.map(lambda part: Graph(part[0], part[1], dtype, threads), parts)
+            self._decoder, self._reader, self._encoder, self._look, *rest = graphs
+            self._writer, self._regressor, self._outliner = rest
 
     def levels(self, images: Tensor) -> list[Tensor]:
         return self._encoder(images)
@@ -216,6 +215,6 @@ def _parts(batches: Sequence[Tensor], together: bool) -> Iterator[list[Tensor]]:
     """
     first, count = 0, max(map(len, batches))
     while first < count:
-        size = next(size for size in BATCHES if size <= count - first) if together else 1
+        size = max(size for size in BATCHES if size <= count - first) if together else 1
         yield [batch if len(batch) == 1 else batch[first : first + size] for batch in batches]
         first += size

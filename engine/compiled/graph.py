@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PRECISION, PRECISIONS = "INFERENCE_PRECISION_HINT", {torch.float32: "f32", torch.bfloat16: "bf16"}
 SMALL = 2**16  # bytes of a tensor
+_tracing = threading.Lock()  # torch keeps what it traces, and Python its warnings, in places of the process
 TOLERATED = {torch.float32: 1e-3, torch.bfloat16: 0.03}  # of `_difference`; usual are 1e-6 and 5e-3
 
 
@@ -35,16 +36,17 @@ class Graph:
 
     Args:
         module: of tensors alone, in eval mode.
-        examples: of each input; other calls may differ in sizes, not in the number of dimensions.
+        calls: whose sizes are compiled now, and not when they come; those of other sizes have the same number
+            of dimensions.
         dtype: to compute in.
         threads: to compute with.
     """
 
     def __init__(
-        self, module: nn.Module, examples: Sequence[Tensor], dtype: torch.dtype, threads: int
+        self, module: nn.Module, calls: Sequence[Sequence[Tensor]], dtype: torch.dtype, threads: int
     ) -> None:
         self._module, self._dtype = module, dtype
-        self._source, self._model = _converted(module, tuple(examples))
+        self._source, self._model = _converted(module, tuple(calls[0]))
         # One stream, on whatever core is free: others have work to do as well.
         self._options = {
             "INFERENCE_NUM_THREADS": threads,
@@ -53,15 +55,12 @@ class Graph:
         }
         self._lock = threading.Lock()
         self._compiled: dict[tuple[torch.Size, ...], _Compiled] = {}
+        for inputs in calls:
+            self._for(inputs)
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         with self._lock:
             return self._for(inputs)(inputs)
-
-    def prepare(self, inputs: Sequence[Tensor]) -> None:
-        """Compile for such inputs now, and not when they come."""
-        with self._lock:
-            self._for(inputs)
 
     def _for(self, inputs: Sequence[Tensor]) -> _Compiled:
         shapes = tuple(x.shape for x in inputs)
@@ -76,7 +75,7 @@ class Graph:
         Raises:
             RuntimeError: there it is wrong as well.
         """
-        with torch.no_grad():
+        with torch.inference_mode():
             wanted = self._module(*inputs)
         wanted = wanted if isinstance(wanted, tuple) else (wanted,)
         for dtype in dict.fromkeys((self._dtype, torch.float32)):
@@ -165,9 +164,10 @@ def _converted(module: nn.Module, examples: tuple[Tensor, ...]) -> tuple[Any, An
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is traced: sizes that it takes for constants
-        traced = torch.jit.trace(module, examples, check_trace=False)  # type: ignore[no-untyped-call]
+    with torch.inference_mode():
+        with _tracing, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is traced: sizes that it takes for constants
+            traced = torch.jit.trace(module, examples, check_trace=False)  # type: ignore[no-untyped-call]
         source = TorchScriptPythonDecoder(traced, example_input=examples)
         frontend = FrontEndManager().load_by_framework("pytorch")
         return source, frontend.convert(frontend.load(source))

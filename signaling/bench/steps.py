@@ -87,7 +87,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Sequence[str], list[Sequence
 
 
 def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
-    """One thread, all there are, and one beside one that encodes; on accelerators threads are nothing."""
+    """One thread and all there are, alone and beside what encodes; on accelerators threads are nothing."""
     dtype = DTYPES[arguments.dtype] if arguments.dtype else None
     for count in dict.fromkeys((1, threads.cores())):
         threads.use(count)
@@ -95,7 +95,7 @@ def _ways(arguments: argparse.Namespace) -> Iterator[Way]:
         yield Way(model, count, ahead=False)
         if model.device.type != "cpu":
             return
-        if count == 1 and threads.cores() > 1:
+        if threads.cores() > 1:
             yield Way(model, count, ahead=True)
 
 

@@ -168,7 +168,7 @@ class Steep(nn.Module):
 def test_what_bfloat16_gets_wrong_is_computed_in_float32(caplog: pytest.LogCaptureFixture) -> None:
     x, steep = torch.rand(2, 64), Steep().requires_grad_(False)
     with caplog.at_level(logging.INFO):
-        (got,) = Graph(steep, [x], torch.bfloat16, 1)(x)
+        (got,) = Graph(steep, [[x]], torch.bfloat16, 1)(x)
     assert off(got, steep(x)) < 1e-3
     assert "Steep in torch.bfloat16 is off by" in caplog.text
 
@@ -176,7 +176,7 @@ def test_what_bfloat16_gets_wrong_is_computed_in_float32(caplog: pytest.LogCaptu
 def test_what_is_wrong_in_float32_too_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "_difference", lambda got, wanted: 1.0)
     with pytest.raises(RuntimeError, match="OpenVINO computes Steep wrongly"):
-        Graph(Steep(), [torch.rand(1, 64)], torch.float32, 1)(torch.rand(1, 64))
+        Graph(Steep(), [[torch.rand(1, 64)]], torch.float32, 1)(torch.rand(1, 64))
 
 
 def test_a_pico_that_cannot_be_compiled_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_a_pico_that_cannot_be_compiled_runs_all_the_same(monkeypatch: pytest.Mo
     assert isinstance(model.parts, StockParts)
     assert model.dtype == torch.float32
     assert "Not compiled" in model.why
-    assert "OpenVINO computes Encoder wrongly" in model.why
+    assert "OpenVINO computes Decoder wrongly" in model.why
     features = model.stages.encode(torch.zeros(1, 3, 256, 256))
     assert features[0].top.shape == (1, 128, 16, 16)
 
