@@ -5,17 +5,19 @@ Knows no stream and no object. Building from a config is in `nets.py`, weight fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
 from engine import machine, nets, weights
 from engine.compiled import CompiledParts
+from engine.compiled.eightbit import Ranges
 from engine.parts import Parts, StockParts
 from engine.pico import build_pico
 from engine.pixels import PixelReader
@@ -171,7 +173,8 @@ def load_model(
             fetched, else `pico`. Ignored when `checkpoint` is given.
         device: `auto` (CUDA when there is one, else CPU), `cuda`, `cuda:N`, `cpu` or `mps`.
         image_size: input side in pixels, one of the preset's `image_sizes`; default the first.
-        dtype: float32 or bfloat16; default bfloat16 on CUDA and on CPUs with bf16 instructions.
+        dtype: float32 or bfloat16; default bfloat16 on CUDA and on CPUs with bf16 instructions, and on a CPU
+            pico's convolutions in eight bits.
         checkpoint: local weights, .pt (a dict with "model") or .safetensors; goes with `config`.
         config: the SAM 2 yaml of `checkpoint`, a path or a resource (`configs/sam2.1/sam2.1_hiera_t.yaml`).
 
@@ -190,16 +193,27 @@ def load_model(
     weights.load(net, path)
     chosen = dtype or precision(where)
     why = f"{why} It runs at {net.image_size} pixels in {str(chosen).removeprefix('torch.')} on {where}."
-    return made_of(net, preset, where, chosen, why)
+    return made_of(net, preset, where, chosen, why, weights.ranges(path) if dtype is None else {})
 
 
-def made_of(net: SAM2Base, preset: Preset, device: torch.device, dtype: torch.dtype, why: str) -> Model:
-    """A model of a network that has its weights, made ready in place, and compiled where that can be."""
+def made_of(
+    net: SAM2Base,
+    preset: Preset,
+    device: torch.device,
+    dtype: torch.dtype,
+    why: str,
+    ranges: Mapping[str, Ranges] = MappingProxyType({}),
+) -> Model:
+    """A model of a network that has its weights, made ready in place, and compiled where that can be.
+
+    Args:
+        ranges: of convolutions that are computed in eight bits where it is compiled.
+    """
     compiled = None
     if nets.ready(net, device, dtype):
         try:
             with torch.inference_mode():
-                compiled = CompiledParts(net, dtype, preset.memories or net.num_maskmem - 1)
+                compiled = CompiledParts(net, dtype, preset.memories or net.num_maskmem - 1, ranges)
         except RuntimeError as error:
             dtype, why = torch.float32, f"{why} Not compiled, and so slower and in float32: {error}."
     return Model(net, preset, net.image_size, device, dtype, why, compiled)

@@ -5,24 +5,28 @@ Knows the Hugging Face cache and the two file formats; knows no architecture.
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from engine.compiled.eightbit import Range, Ranges
 from engine.types import EngineError
 
 if TYPE_CHECKING:
     from engine.models import Preset
 
 BUNDLED = Path(__file__).parent / "weights"
+RANGES = "ranges"  # in a file's metadata, as JSON
 ETAG_TIMEOUT_S = 5.0  # of the first question to the hub; offline it must fail soon
 
 log = logging.getLogger(__name__)
@@ -70,6 +74,23 @@ def load(net: nn.Module, path: Path) -> None:
         net.load_state_dict(_read(path), strict=True)
     except RuntimeError as error:  # how torch reports keys and shapes
         raise EngineError("BAD_WEIGHTS", f"{path} does not fit the network: {_brief(error)}") from error
+
+
+def ranges(path: Path) -> dict[str, dict[str, Range]]:
+    """Of each part's convolutions that are computed in eight bits, as `write_ranges` left them."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, "pt") as file:
+        told = json.loads((file.metadata() or {}).get(RANGES, "{}"))
+    return {part: {name: (low, high) for name, (low, high) in of.items()} for part, of in told.items()}
+
+
+def write_ranges(path: Path, told: Mapping[str, Ranges]) -> None:
+    """Put them beside what the file has."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    brief = {part: {k: [float(f"{x:.4g}") for x in v] for k, v in of.items()} for part, of in told.items()}
+    save_file(load_file(path), path, metadata | {RANGES: json.dumps(brief)})
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -7,9 +7,10 @@ The network itself stays as it is: what is asked for seldom runs in its own modu
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from engine import machine, redrawer, snap
 from engine.around import SIDE
+from engine.compiled.eightbit import Ranges
 from engine.compiled.graph import Graph
 from engine.compiled.modules import Decoder, Encoder, Reader, Writer, readable
 from engine.features import Clicks, of_lanes
@@ -30,6 +32,9 @@ BATCHES = (1, 4)  # of lanes, compiled each, in 50 MiB; two together take no les
 # as many as one that is clicked.
 CLICKED, BOXED, CORRECTED = 2, 3, 4
 MORE = 3  # prompted frames in steps of which what is read is filled up, beyond the first
+Call = Callable[..., list[Tensor]]  # of a `Graph`
+
+SMOOTH = 8  # pixels from one random value to the next
 AT_ONCE = 2  # parts that are compiled: the mask decoder alone takes a third of the time of all
 
 
@@ -48,9 +53,16 @@ class CompiledParts:
     Args:
         dtype: to compute in; what goes in and comes out is float32.
         memories: of tracked frames that are read, as a rule.
+        ranges: of each part's convolutions that are computed in eight bits, by the name of the part.
     """
 
-    def __init__(self, net: SAM2Base, dtype: torch.dtype, memories: int) -> None:
+    def __init__(
+        self,
+        net: SAM2Base,
+        dtype: torch.dtype,
+        memories: int,
+        ranges: Mapping[str, Ranges] = MappingProxyType({}),
+    ) -> None:
         self._net, threads = net, torch.get_num_threads()
         self._slots, self._pointers = memories + 1, net.max_obj_ptrs_in_encoder  # with one prompted frame
         examples = _Examples(net, self._slots)
@@ -58,32 +70,36 @@ class CompiledParts:
         decoded = [examples.decoded(batch, tokens) for batch in BATCHES for tokens in (BOXED, CLICKED)]
         decoded += [examples.decoded(1, CORRECTED), examples.decoded(max(BATCHES), BOXED, max(BATCHES))]
         read = [examples.read(batch, more) for batch in BATCHES for more in (0, MORE)]
-        parts: list[tuple[nn.Module, list[list[Tensor]]]] = [
-            (Decoder(net), decoded),  # takes longest, and so begins
-            (Reader(net), read),
-            (Encoder(net), [examples.encoded()]),
-            (net.look, [examples.halved()]),
-            (Writer(net), [examples.written(batch) for batch in BATCHES]),
-            (net.regressor, [examples.regressed(batch) for batch in BATCHES]),
-            (net.outliner, [examples.windows(batch) for batch in BATCHES]),
-        ]
+        parts: dict[str, tuple[nn.Module, list[list[Tensor]]]] = {
+            "decoder": (Decoder(net), decoded),  # takes longest, and so begins
+            "reader": (Reader(net), read),
+            "encoder": (Encoder(net), [examples.encoded()]),
+            "look": (net.look, [examples.halved()]),
+            "writer": (Writer(net), [examples.written(batch) for batch in BATCHES]),
+            "regressor": (net.regressor, [examples.regressed(batch) for batch in BATCHES]),
+            "outliner": (net.outliner, [examples.windows(batch) for batch in BATCHES]),
+        }
+
+        def compiled(name: str) -> Graph:
+            return Graph(*parts[name], dtype, threads, ranges.get(name, {}))
+
         with ThreadPoolExecutor(AT_ONCE, "compiler") as pool:
-            graphs = pool.map(lambda part: Graph(part[0], part[1], dtype, threads), parts)
-            self._decoder, self._reader, self._encoder, self._look, *rest = graphs
-            self._writer, self._regressor, self._outliner = rest
+            self.graphs: dict[str, Call] = dict(zip(parts, pool.map(compiled, parts), strict=True))
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        return self._encoder(images)
+        return self.graphs["encoder"](images)
 
     def look(self, halves: Tensor) -> Tensor:
-        (seen,) = self._look(halves)
+        (seen,) = self.graphs["look"](halves)
         return seen
 
     def found(self, keys: Tensor, cover: Tensor, crops: Tensor, told: Tensor) -> Found:
-        return Found(*_joined(self._regressor(*part) for part in _parts([keys, cover, crops, told], True)))
+        return Found(
+            *_joined(self.graphs["regressor"](*part) for part in _parts([keys, cover, crops, told], True))
+        )
 
     def outlined(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        change, quality = _joined(self._outliner(*part) for part in _parts([windows], True))
+        change, quality = _joined(self.graphs["outliner"](*part) for part in _parts([windows], True))
         return change, quality
 
     def masks(
@@ -103,7 +119,7 @@ class CompiledParts:
         source = source.expand(len(sparse), -1, -1, -1)
         together = sparse.shape[1] == BOXED or (len(high[0]) == 1 and sparse.shape[1] == CLICKED)
         parts = _parts([source, sparse, drawn, given, *high], together)
-        masks, quality, tokens, score = _joined(self._decoder(*part) for part in parts)
+        masks, quality, tokens, score = _joined(self.graphs["decoder"](*part) for part in parts)
         decoder = self._net.sam_mask_decoder
         if several:
             chosen = tokens[:, 1:] if decoder.use_multimask_token_for_obj_ptr else tokens[:, :1]
@@ -116,7 +132,7 @@ class CompiledParts:
         hard = torch.full((1,), float(prompted and self._net.binarize_mask_from_pts_for_mem_enc))
         each = of_lanes(tops, lanes)
         parts = _parts([each, logits, score], together=len(each) == 1)
-        (kept,) = _joined(self._writer(*part, hard) for part in parts)
+        (kept,) = _joined(self.graphs["writer"](*part, hard) for part in parts)
         return kept
 
     def read(self, tops: Tensor, lanes: list[int], slots: Sequence[Read], pointers: Sequence[Read]) -> Tensor:
@@ -129,7 +145,7 @@ class CompiledParts:
         ignored = self._ignored(*there, more)
         each = of_lanes(tops, lanes)
         parts = _parts([each, kept, ages, points, codes], together=len(each) == 1)
-        (read,) = _joined(self._reader(*part, ignored) for part in parts)
+        (read,) = _joined(self.graphs["reader"](*part, ignored) for part in parts)
         return read
 
     @lru_cache(maxsize=16)  # noqa: B019 - of a few sizes, and as long as the network
@@ -155,19 +171,19 @@ class _Examples:
         self._kept = 2 * net.memory_attention.layers[0].cross_attn_image.internal_dim
 
     def encoded(self) -> list[Tensor]:
-        return [self._some(1, 3, self._size, self._size)]
+        return [self._picture(1, 3, self._size)]
 
     def halved(self) -> list[Tensor]:
-        return [self._some(1, 3, self._size // 2, self._size // 2)]
+        return [self._picture(1, 3, self._size // 2)]
 
     def regressed(self, batch: int) -> list[Tensor]:
         keys = self._some(batch, VIEWS, EMBEDDED, KEYS**2)
         cover = torch.rand(batch, VIEWS, KEYS**2, generator=self._chance).round()
-        crops, told = self._some(batch, 3, 2 * SIDE, 2 * SIDE), self._some(batch, TOLD, SIDE, SIDE)
+        crops, told = self._picture(batch, 3, 2 * SIDE), self._picture(batch, TOLD, SIDE)
         return [F.normalize(keys, dim=2), cover, crops, told]
 
     def windows(self, batch: int) -> list[Tensor]:
-        return [self._some(batch, redrawer.BOXED, snap.SIDE, snap.SIDE)]
+        return [self._picture(batch, redrawer.BOXED, snap.SIDE)]
 
     def decoded(self, batch: int, tokens: int, frames: int = 1) -> list[Tensor]:
         fine, finer = self._map(frames, self._width // 8, 4), self._map(frames, self._width // 4, 2)
@@ -189,6 +205,11 @@ class _Examples:
 
     def _map(self, batch: int, channels: int, times: int = 1) -> Tensor:
         return self._some(batch, channels, times * self._cells, times * self._cells)
+
+    def _picture(self, batch: int, channels: int, size: int) -> Tensor:
+        """Smooth, as pictures are: noise is beyond what eight bits were measured for."""
+        coarse = self._some(batch, channels, size // SMOOTH, size // SMOOTH)
+        return F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
 
     def _some(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self._chance)

@@ -14,11 +14,16 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from engine.compiled import eightbit
+from engine.compiled.eightbit import Range, Ranges
 
 if TYPE_CHECKING:
     import openvino
@@ -29,6 +34,7 @@ PRECISION, PRECISIONS = "INFERENCE_PRECISION_HINT", {torch.float32: "f32", torch
 SMALL = 2**16  # bytes of a tensor
 _tracing = threading.Lock()  # torch keeps what it traces, and Python its warnings, in places of the process
 TOLERATED = {torch.float32: 1e-3, torch.bfloat16: 0.03}  # of `_difference`; usual are 1e-6 and 5e-3
+ROUNDED = 0.1  # the same in eight bits; usual are 0.007 to 0.05
 
 
 class Graph:
@@ -40,13 +46,26 @@ class Graph:
             of dimensions.
         dtype: to compute in.
         threads: to compute with.
+        ranges: of convolutions that are computed in eight bits, `measured` before.
     """
 
     def __init__(
-        self, module: nn.Module, calls: Sequence[Sequence[Tensor]], dtype: torch.dtype, threads: int
+        self,
+        module: nn.Module,
+        calls: Sequence[Sequence[Tensor]],
+        dtype: torch.dtype,
+        threads: int,
+        ranges: Ranges = MappingProxyType({}),
     ) -> None:
-        self._module, self._dtype = module, dtype
+        self._module = module
         self._source, self._model = _converted(module, tuple(calls[0]))
+        rounded = eightbit.rounded(self._model, ranges)
+        # How to compute, the first that is right.
+        self._ways = [_Way("eight bits", rounded, dtype, ROUNDED)] if rounded is not None else []
+        self._ways += [
+            _Way(str(exact), self._model, exact, TOLERATED[exact])
+            for exact in dict.fromkeys((dtype, torch.float32))
+        ]
         # One stream, on whatever core is free: others have work to do as well.
         self._options = {
             "INFERENCE_NUM_THREADS": threads,
@@ -65,32 +84,43 @@ class Graph:
     def _for(self, inputs: Sequence[Tensor]) -> _Compiled:
         shapes = tuple(x.shape for x in inputs)
         if shapes not in self._compiled:
-            self._model.reshape(dict(zip(self._model.inputs, map(list, shapes), strict=True)))
             self._compiled[shapes] = self._checked(inputs)
         return self._compiled[shapes]
 
     def _checked(self, inputs: Sequence[Tensor]) -> _Compiled:
-        """In the precision asked for, or else in float32.
+        """In the first way that is right.
 
         Raises:
-            RuntimeError: there it is wrong as well.
+            RuntimeError: in float32 it is wrong as well.
         """
         with torch.inference_mode():
             wanted = self._module(*inputs)
         wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-        for dtype in dict.fromkeys((self._dtype, torch.float32)):
-            compiled = _Compiled(_core(), self._model, self._options | {PRECISION: PRECISIONS[dtype]})
+        shapes = [list(x.shape) for x in inputs]
+        for way in self._ways:
+            way.model.reshape(dict(zip(way.model.inputs, shapes, strict=True)))
+            compiled = _Compiled(_core(), way.model, self._options | {PRECISION: PRECISIONS[way.dtype]})
             off = max(map(_difference, compiled(inputs), wanted))
-            if off < TOLERATED[dtype]:
+            if off < way.tolerated:
                 return compiled
-            log.info(
-                "%s in %s is off by %.2g on %s",
-                type(self._module).__name__,
-                dtype,
-                off,
-                [tuple(x.shape) for x in inputs],
-            )
+            log.info("%s in %s is off by %.2g on %s", type(self._module).__name__, way.name, off, shapes)
         raise RuntimeError(f"OpenVINO computes {type(self._module).__name__} wrongly on this machine")
+
+    def measured(self, calls: Sequence[Sequence[Tensor]]) -> dict[str, Range]:
+        """What `ranges` are over calls of one shape."""
+        with self._lock:
+            self._model.reshape(dict(zip(self._model.inputs, [list(x.shape) for x in calls[0]], strict=True)))
+            return eightbit.measured(_core(), self._model, ([x.numpy() for x in call] for call in calls))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A model, what to compute it in, and by how much that may be off."""
+
+    name: str
+    model: openvino.Model
+    dtype: torch.dtype
+    tolerated: float
 
 
 class _Compiled:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", default="run", choices=("run", "export", "plot"))
+    parser.add_argument("action", nargs="?", default="run", choices=("run", "export", "calibrate", "plot"))
     parser.add_argument("--out", type=Path, default=Path("runs/pico"), help="last.pt and log.csv live here")
     parser.add_argument(
         "--data", type=Path, help="videos and pictures to learn from; default procedural ones"
@@ -46,12 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, help="stop (resumable) after so long")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's choice")
-    parser.add_argument("--weights", type=Path, default=Path("pico.safetensors"), help="what `export` writes")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=Path("pico.safetensors"),
+        help="what `export` writes, `calibrate` changes",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "export":
         return _export(arguments)
+    if arguments.action == "calibrate":
+        return _calibrate(arguments)
     if arguments.action == "plot":
         return _plot(arguments)
     return _train(arguments)
@@ -63,6 +70,14 @@ def _export(arguments: argparse.Namespace) -> int:
     step = export(arguments.out / "last.pt", arguments.weights)
     size = arguments.weights.stat().st_size / 1e6
     print(f"{arguments.weights}: averaged weights of step {step}, {size:.1f} MB")
+    return 0
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from engine.training.calibrate import calibrate
+
+    count = calibrate(arguments.weights, _material(arguments))
+    print(f"{arguments.weights}: {count} convolutions can be computed in eight bits")
     return 0
 
 

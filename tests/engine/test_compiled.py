@@ -21,6 +21,8 @@ from engine.features import Clicks
 from engine.look import CHANNELS
 from engine.models import Model, load_model
 from engine.parts import Parts, Read, StockParts
+from engine.synthetic import SyntheticClip
+from engine.types import Frame
 
 CPU = torch.device("cpu")
 needs_bf16 = pytest.mark.skipif(not machine.cpu_has_bf16(), reason="this CPU does not multiply bfloat16")
@@ -268,3 +270,55 @@ def test_torch_works_alone_beside_it_and_no_longer(model: Model, compiled: bool)
         assert [*seen, torch.get_num_threads()] == [1 if compiled else 2, 2]
     finally:
         torch.set_num_threads(before)
+
+
+class Filters(nn.Module):
+    """Two convolutions, and what is between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+@pytest.fixture
+def filters() -> Filters:
+    torch.manual_seed(0)
+    return Filters().requires_grad_(False)
+
+
+def test_convolutions_are_computed_in_eight_bits_where_their_ranges_are_known(filters: Filters) -> None:
+    calls = [[torch.randn(1, 3, 32, 32)] for _ in range(4)]
+    plain = Graph(filters, calls[:1], torch.float32, 1)
+    ranges = plain.measured(calls)
+    assert len(ranges) == 2
+    assert sorted(low < 0 for low, _ in ranges.values()) == [False, True]
+    rounded = Graph(filters, calls[:1], torch.float32, 1, ranges)
+    for x in (calls[0][0], torch.randn(2, 3, 24, 40)):
+        wanted = filters(x)
+        assert off(plain(x)[0], wanted) < EXACT
+        assert EXACT < off(rounded(x)[0], wanted) < ROUGH
+
+
+def test_what_eight_bits_get_wrong_is_computed_without(
+    filters: Filters, caplog: pytest.LogCaptureFixture
+) -> None:
+    x = torch.randn(1, 3, 32, 32)
+    ranges = dict.fromkeys(Graph(filters, [[x]], torch.float32, 1).measured([[x]]), (0.0, 0.01))
+    with caplog.at_level(logging.INFO):
+        (got,) = Graph(filters, [[x]], torch.float32, 1, ranges)(x)
+    assert off(got, filters(x)) < EXACT
+    assert "Filters in eight bits is off by" in caplog.text
+
+
+def test_pico_encodes_pictures_in_eight_bits_where_no_precision_is_asked_for(
+    pico: Model, exact_pico: Model, stock: StockParts
+) -> None:
+    picture = Frame(0, SyntheticClip(320, 240).frame(0)[0])
+    image = exact_pico.pixels.read(picture)
+    wanted = stock.levels(image)
+    assert max(map(off, exact_pico.parts.levels(image), wanted)) < EXACT
+    rounded = list(map(off, pico.parts.levels(image), wanted))
+    assert 0.01 < max(rounded) < 0.1
