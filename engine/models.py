@@ -120,6 +120,12 @@ class Model:
     def name(self) -> str:
         return self.preset.name
 
+    @property
+    def precision(self) -> str:
+        """What it computes in, for people."""
+        exact = str(self.dtype).removeprefix("torch.")
+        return f"{exact}, eight bits" if self.compiled is not None and self.compiled.eight_bits else exact
+
     @cached_property
     def stages(self) -> Stages:
         """The verbs of a step, with their constant tables."""
@@ -216,6 +222,8 @@ def made_of(
                 compiled = CompiledParts(net, dtype, preset.memories or net.num_maskmem - 1, ranges)
         except RuntimeError as error:
             dtype, why = torch.float32, f"{why} Not compiled, and so slower and in float32: {error}."
+    if compiled is not None and compiled.eight_bits:
+        why = f"{why} Convolutions are computed in eight bits."
     return Model(net, preset, net.image_size, device, dtype, why, compiled)
 
 

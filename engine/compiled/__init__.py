@@ -86,6 +86,8 @@ class CompiledParts:
         with ThreadPoolExecutor(AT_ONCE, "compiler") as pool:
             self.graphs: dict[str, Call] = dict(zip(parts, pool.map(compiled, parts), strict=True))
 
+        self.eight_bits = any(graph.eight_bits for graph in self.graphs.values() if isinstance(graph, Graph))
+
     def levels(self, images: Tensor) -> list[Tensor]:
         return self.graphs["encoder"](images)
 

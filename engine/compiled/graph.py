@@ -34,6 +34,7 @@ PRECISION, PRECISIONS = "INFERENCE_PRECISION_HINT", {torch.float32: "f32", torch
 SMALL = 2**16  # bytes of a tensor
 _tracing = threading.Lock()  # torch keeps what it traces, and Python its warnings, in places of the process
 TOLERATED = {torch.float32: 1e-3, torch.bfloat16: 0.03}  # of `_difference`; usual are 1e-6 and 5e-3
+EIGHT_BITS = "eight bits"
 ROUNDED = 0.1  # the same in eight bits; usual are 0.007 to 0.05
 
 
@@ -47,6 +48,9 @@ class Graph:
         dtype: to compute in.
         threads: to compute with.
         ranges: of convolutions that are computed in eight bits, `measured` before.
+
+    Attributes:
+        eight_bits: some are, and not found wrong.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class Graph:
         self._source, self._model = _converted(module, tuple(calls[0]))
         rounded = eightbit.rounded(self._model, ranges)
         # How to compute, the first that is right.
-        self._ways = [_Way("eight bits", rounded, dtype, ROUNDED)] if rounded is not None else []
+        self._ways = [_Way(EIGHT_BITS, rounded, dtype, ROUNDED)] if rounded is not None else []
         self._ways += [
             _Way(str(exact), self._model, exact, TOLERATED[exact])
             for exact in dict.fromkeys((dtype, torch.float32))
@@ -74,6 +78,7 @@ class Graph:
         }
         self._lock = threading.Lock()
         self._compiled: dict[tuple[torch.Size, ...], _Compiled] = {}
+        self.eight_bits = False
         for inputs in calls:
             self._for(inputs)
 
@@ -102,6 +107,7 @@ class Graph:
             compiled = _Compiled(_core(), way.model, self._options | {PRECISION: PRECISIONS[way.dtype]})
             off = max(map(_difference, compiled(inputs), wanted))
             if off < way.tolerated:
+                self.eight_bits |= way.name == EIGHT_BITS
                 return compiled
             log.info("%s in %s is off by %.2g on %s", type(self._module).__name__, way.name, off, shapes)
         raise RuntimeError(f"OpenVINO computes {type(self._module).__name__} wrongly on this machine")

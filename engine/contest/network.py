@@ -32,7 +32,7 @@ def network(name: str, device: str, image_size: int, dtype: str | None) -> tuple
         model.preset, fill_hole_area=0, correlation_filter=False, snap=False, memories=0
     )
     model = made_of(model.net, bare, model.device, model.dtype, model.why)
-    return model, f"{name} at {model.image_size}, {str(model.dtype).removeprefix('torch.')}{weights}"
+    return model, f"{name} at {model.image_size}, {model.precision}{weights}"
 
 
 def _random(name: str, device: str, image_size: int, dtype: torch.dtype | None) -> Model:

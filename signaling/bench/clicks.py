@@ -216,7 +216,7 @@ def _row(
     timed = f"{statistics.median(previews):.0f} / {max(previews):.0f}" if previews else ""
     right = sum(iou >= RIGHT for iou in mine)
     model = worker.model
-    name = f"{model.name} at {model.image_size}, {str(model.dtype).removeprefix('torch.')}"
+    name = f"{model.name} at {model.image_size}, {model.precision}"
     return (
         name,
         label,

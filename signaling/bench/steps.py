@@ -127,7 +127,7 @@ def _row(way: Way, count: int, times: _Times) -> Sequence[str]:
     low, high = np.percentile(frames, (10, 90))
     model = way.model
     return (
-        f"{model.name} at {model.image_size}, {str(model.dtype).removeprefix('torch.')}",
+        f"{model.name} at {model.image_size}, {model.precision}",
         str(count),
         way.name,
         f"{statistics.median(map(statistics.median, times.clips)):.1f}",

@@ -322,3 +322,5 @@ def test_pico_encodes_pictures_in_eight_bits_where_no_precision_is_asked_for(
     assert max(map(off, exact_pico.parts.levels(image), wanted)) < EXACT
     rounded = list(map(off, pico.parts.levels(image), wanted))
     assert 0.01 < max(rounded) < 0.1
+    assert pico.precision.endswith(", eight bits")
+    assert exact_pico.precision == "float32"
