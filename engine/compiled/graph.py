@@ -32,10 +32,11 @@ log = logging.getLogger(__name__)
 
 PRECISION, PRECISIONS = "INFERENCE_PRECISION_HINT", {torch.float32: "f32", torch.bfloat16: "bf16"}
 SMALL = 2**16  # bytes of a tensor
-_tracing = threading.Lock()  # torch keeps what it traces, and Python its warnings, in places of the process
 TOLERATED = {torch.float32: 1e-3, torch.bfloat16: 0.03}  # of `_difference`; usual are 1e-6 and 5e-3
 EIGHT_BITS = "eight bits"
 ROUNDED = 0.1  # the same in eight bits; usual are 0.007 to 0.05
+
+_tracing = threading.Lock()  # torch keeps what it traces, and Python its warnings, in places of the process
 
 
 class Graph:
