@@ -123,7 +123,7 @@ class Model:
     @property
     def precision(self) -> str:
         """What it computes in, for people."""
-        exact = str(self.dtype).removeprefix("torch.")
+        exact = _named(self.dtype)
         return f"{exact}, eight bits" if self.compiled is not None and self.compiled.eight_bits else exact
 
     @cached_property
@@ -198,7 +198,7 @@ def load_model(
     nets.check(net, preset.name)
     weights.load(net, path)
     chosen = dtype or precision(where)
-    why = f"{why} It runs at {net.image_size} pixels in {str(chosen).removeprefix('torch.')} on {where}."
+    why = f"{why} It runs at {net.image_size} pixels in {_named(chosen)} on {where}."
     return made_of(net, preset, where, chosen, why, weights.ranges(path) if dtype is None else {})
 
 
@@ -225,6 +225,10 @@ def made_of(
     if compiled is not None and compiled.eight_bits:
         why = f"{why} Convolutions are computed in eight bits."
     return Model(net, preset, net.image_size, device, dtype, why, compiled)
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _choose(name: str, device: torch.device) -> tuple[Preset, str]:

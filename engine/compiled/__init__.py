@@ -84,9 +84,9 @@ class CompiledParts:
             return Graph(*parts[name], dtype, threads, ranges.get(name, {}))
 
         with ThreadPoolExecutor(AT_ONCE, "compiler") as pool:
-            self.graphs: dict[str, Call] = dict(zip(parts, pool.map(compiled, parts), strict=True))
-
-        self.eight_bits = any(graph.eight_bits for graph in self.graphs.values() if isinstance(graph, Graph))
+            graphs = dict(zip(parts, pool.map(compiled, parts), strict=True))
+        self.graphs: dict[str, Call] = {**graphs}
+        self.eight_bits = any(graph.eight_bits for graph in graphs.values())
 
     def levels(self, images: Tensor) -> list[Tensor]:
         return self.graphs["encoder"](images)

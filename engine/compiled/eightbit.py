@@ -51,26 +51,26 @@ def rounded(model: openvino.Model, ranges: Ranges) -> openvino.Model | None:
     """The same with those convolutions rounded whose ranges are known; None where there are none."""
     from openvino import opset13
 
+    if not ranges:
+        return None
     changed = model.clone()
-    some = False
-    for name, convolution in _convolutions(changed):
-        weights = convolution.input_value(1).get_node()
-        if name not in ranges or weights.get_type_name() != "Constant":
-            continue
-        low, high = _symmetric(*ranges[name])
+    known = [(node, ranges[name]) for name, node in _convolutions(changed) if name in ranges]
+    for convolution, (least, greatest) in known:
+        low, high = _symmetric(least, greatest)
         inputs = opset13.fake_quantize(convolution.input_value(0), low, high, low, high, UNSIGNED)
-        values = weights.get_data()
+        values = convolution.input_value(1).get_node().get_data()
         most = HALF * np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True).clip(1e-8)
         filters = opset13.fake_quantize(convolution.input_value(1), -most, most, -most, most, SIGNED)
         for index, source in enumerate((inputs, filters)):
             convolution.input(index).replace_source_output(source.output(0))
-        some = True
-    return changed if some else None
+    return changed if known else None
 
 
 def _convolutions(model: openvino.Model) -> Iterator[tuple[str, Any]]:
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "Convolution":
+    """Names and nodes of those with constant weights."""
+    nodes = (node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution")
+    for node in nodes:
+        if node.input_value(1).get_node().get_type_name() == "Constant":
             yield node.get_friendly_name(), node
 
 

@@ -102,21 +102,26 @@ class Graph:
         with torch.inference_mode():
             wanted = self._module(*inputs)
         wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-        shapes = [list(x.shape) for x in inputs]
         for way in self._ways:
-            way.model.reshape(dict(zip(way.model.inputs, shapes, strict=True)))
+            _reshape(way.model, inputs)
             compiled = _Compiled(_core(), way.model, self._options | {PRECISION: PRECISIONS[way.dtype]})
             off = max(map(_difference, compiled(inputs), wanted))
             if off < way.tolerated:
                 self.eight_bits |= way.name == EIGHT_BITS
                 return compiled
-            log.info("%s in %s is off by %.2g on %s", type(self._module).__name__, way.name, off, shapes)
+            log.info(
+                "%s in %s is off by %.2g on %s",
+                type(self._module).__name__,
+                way.name,
+                off,
+                [tuple(x.shape) for x in inputs],
+            )
         raise RuntimeError(f"OpenVINO computes {type(self._module).__name__} wrongly on this machine")
 
     def measured(self, calls: Sequence[Sequence[Tensor]]) -> dict[str, Range]:
         """What `ranges` are over calls of one shape."""
         with self._lock:
-            self._model.reshape(dict(zip(self._model.inputs, [list(x.shape) for x in calls[0]], strict=True)))
+            _reshape(self._model, calls[0])
             return eightbit.measured(_core(), self._model, ([x.numpy() for x in call] for call in calls))
 
 
@@ -163,6 +168,10 @@ class _Compiled:
                 self._request.set_output_tensor(index, _shared(outputs[index]))
         self._request.infer()
         return [out.clone() if out is kept else out for out, kept in zip(outputs, self._outputs, strict=True)]
+
+
+def _reshape(model: openvino.Model, inputs: Sequence[Tensor]) -> None:
+    model.reshape(dict(zip(model.inputs, (list(x.shape) for x in inputs), strict=True)))
 
 
 def _difference(got: Tensor, wanted: Tensor) -> float:

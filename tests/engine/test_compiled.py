@@ -313,6 +313,13 @@ def test_what_eight_bits_get_wrong_is_computed_without(
     assert "Filters in eight bits is off by" in caplog.text
 
 
+def test_ranges_of_other_convolutions_change_nothing(filters: Filters) -> None:
+    x = torch.randn(1, 3, 32, 32)
+    graph = Graph(filters, [[x]], torch.float32, 1, {"of another network": (0.0, 1.0)})
+    assert not graph.eight_bits
+    assert off(graph(x)[0], filters(x)) < EXACT
+
+
 def test_pico_encodes_pictures_in_eight_bits_where_no_precision_is_asked_for(
     pico: Model, exact_pico: Model, stock: StockParts
 ) -> None:
